@@ -26,7 +26,11 @@ public interface ExportView extends AutoCloseable {
      */
     void write(long offset, ByteBuf source, boolean fua) throws IOException;
 
-    /** @param punchHole whether the range may become a hole ({@code NBD_CMD_FLAG_NO_HOLE} not set) */
+    /**
+     * Makes the range read as zeroes.
+     *
+     * @param punchHole whether the range may become a hole ({@code NBD_CMD_FLAG_NO_HOLE} not set)
+     */
     void writeZeroes(long offset, long lengthBytes, boolean punchHole, boolean fua) throws IOException;
 
     /** The range reads as zeroes afterwards. */
