@@ -1,0 +1,167 @@
+package io.vmft.proto.checkpoint;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufUtil;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.embedded.EmbeddedChannel;
+import io.netty.handler.codec.CorruptedFrameException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+
+class FrameCodecTest {
+    /** COMPLETE of epoch 7, written out by hand; the CRC was computed with an independent tool. */
+    private static final String COMPLETE_7 = "564d4654" + "0a000000" + "0000000000000007" + "00000000" + "ca244a5c";
+
+    @Test
+    void anEmptyFrameIsTwentyFourBytes() {
+        assertThat(hex(encode(Frame.empty(FrameType.COMPLETE, 7)))).isEqualTo(COMPLETE_7);
+    }
+
+    @Test
+    void framesSurviveEverySplit() {
+        byte[] wire = encode(new Frame(FrameType.DEVICE_STATE, 3, bytes(1, 2, 3, 4, 5)), Frame.empty(FrameType.END, 3));
+        for (int split = 0; split <= wire.length; split++) {
+            EmbeddedChannel channel = decoder();
+            channel.writeInbound(Unpooled.copiedBuffer(wire, 0, split));
+            channel.writeInbound(Unpooled.copiedBuffer(wire, split, wire.length - split));
+            Frame first = channel.readInbound();
+            Frame second = channel.readInbound();
+            assertThat(first.type()).isEqualTo(FrameType.DEVICE_STATE);
+            assertThat(first.epoch()).isEqualTo(3);
+            assertThat(hex(ByteBufUtil.getBytes(first.payload()))).isEqualTo("0102030405");
+            assertThat(second.type()).isEqualTo(FrameType.END);
+            assertThat(channel.<Frame>readInbound()).isNull();
+            first.release();
+            channel.finishAndReleaseAll();
+        }
+    }
+
+    @Test
+    void everyFlippedBitIsFound() {
+        byte[] wire = encode(new Frame(FrameType.DEVICE_STATE, 3, bytes(1, 2, 3)));
+        for (int bit = 0; bit < wire.length * 8; bit++) {
+            byte[] damaged = wire.clone();
+            damaged[bit / 8] ^= (byte) (1 << (bit % 8));
+            EmbeddedChannel channel = decoder();
+            try {
+                channel.writeInbound(Unpooled.copiedBuffer(damaged));
+                // A longer length waits for bytes that never come: nothing was taken for a frame.
+                assertThat(channel.<Frame>readInbound()).isNull();
+            } catch (CorruptedFrameException expected) {
+                assertThat(channel.<Frame>readInbound()).isNull();
+            }
+            channel.finishAndReleaseAll();
+        }
+    }
+
+    @Test
+    void nothingIsReadAfterADamagedFrame() {
+        byte[] bad = encode(new Frame(FrameType.DEVICE_STATE, 3, bytes(1)));
+        bad[24] ^= 1;
+        EmbeddedChannel channel = decoder();
+        assertThatThrownBy(() -> channel.writeInbound(Unpooled.copiedBuffer(bad)))
+                .isInstanceOf(CorruptedFrameException.class)
+                .hasMessageContaining("DEVICE_STATE frame of epoch 3: checksum");
+        channel.writeInbound(Unpooled.copiedBuffer(encode(Frame.empty(FrameType.HEARTBEAT, 0))));
+        assertThat(channel.<Frame>readInbound()).isNull();
+        channel.finishAndReleaseAll();
+    }
+
+    @Test
+    void aStrangerIsNamed() {
+        EmbeddedChannel channel = decoder();
+        assertThatThrownBy(() -> channel.writeInbound(Unpooled.copiedBuffer(
+                        "GET / HTTP/1.1\r\nHost: x\r\n", java.nio.charset.StandardCharsets.UTF_8)))
+                .hasMessageContaining("not a checkpoint frame");
+        channel.finishAndReleaseAll();
+    }
+
+    @Test
+    void withoutRoomReadingStopsAndGoesOnLater() {
+        List<@Nullable ByteBuf> room = new ArrayList<>();
+        room.add(null);
+        FrameDecoder decoder = new FrameDecoder(
+                (type, length) -> room.isEmpty() ? Unpooled.buffer(length) : room.remove(room.size() - 1));
+        EmbeddedChannel channel = new EmbeddedChannel(decoder);
+        byte[] wire = encode(new Frame(FrameType.DEVICE_STATE, 9, bytes(8, 9)), Frame.empty(FrameType.END, 9));
+        channel.writeInbound(Unpooled.copiedBuffer(wire));
+        assertThat(channel.<Frame>readInbound()).isNull();
+        assertThat(channel.config().isAutoRead()).isFalse();
+
+        decoder.resume(channel.pipeline().context(decoder));
+
+        Frame frame = channel.readInbound();
+        assertThat(hex(ByteBufUtil.getBytes(frame.payload()))).isEqualTo("0809");
+        assertThat(((Frame) channel.readInbound()).type()).isEqualTo(FrameType.END);
+        assertThat(channel.config().isAutoRead()).isTrue();
+        frame.release();
+        channel.finishAndReleaseAll();
+    }
+
+    @Test
+    void pagesKeepIndexesAndContents() {
+        ByteBuffer indexes = ByteBuffer.allocateDirect(16).order(ByteOrder.LITTLE_ENDIAN);
+        indexes.putLong(0, 5).putLong(8, 70_000);
+        ByteBuffer pages = ByteBuffer.allocateDirect(2 * Frame.PAGE_BYTES);
+        pages.put(0, (byte) 11).put(2 * Frame.PAGE_BYTES - 1, (byte) 22);
+        EmbeddedChannel channel = decoder();
+        channel.writeInbound(
+                Unpooled.copiedBuffer(encode(new Frame(FrameType.PAGES, 4, PagesPayload.join(2, indexes, pages)))));
+        Frame frame = channel.readInbound();
+        PagesPayload parsed = PagesPayload.parse(frame.payload(), 70_001);
+        assertThat(parsed.count()).isEqualTo(2);
+        assertThat(parsed.index(0)).isEqualTo(5);
+        assertThat(parsed.index(1)).isEqualTo(70_000);
+        assertThat(frame.payload().getByte(parsed.pageOffset(0))).isEqualTo((byte) 11);
+        assertThat(frame.payload().getByte(parsed.pageOffset(1) + Frame.PAGE_BYTES - 1))
+                .isEqualTo((byte) 22);
+        assertThatThrownBy(() -> PagesPayload.parse(frame.payload(), 70_000)).hasMessageContaining("page 70000");
+        frame.release();
+        channel.finishAndReleaseAll();
+    }
+
+    @Test
+    void aPageFrameWhoseCountDoesNotFitItsLengthIsRefused() {
+        ByteBuf payload = Unpooled.buffer().writeInt(2).writeInt(0).writeZero(8 + Frame.PAGE_BYTES);
+        assertThatThrownBy(() -> PagesPayload.parse(payload, 10)).hasMessageContaining("claims 2 pages");
+        assertThatThrownBy(() -> PagesPayload.parse(Unpooled.buffer().writeInt(1), 10))
+                .isInstanceOf(CorruptedFrameException.class);
+    }
+
+    private static EmbeddedChannel decoder() {
+        return new EmbeddedChannel(new FrameDecoder((type, length) -> Unpooled.directBuffer(length)));
+    }
+
+    private static byte[] encode(Frame... frames) {
+        EmbeddedChannel channel = new EmbeddedChannel(new FrameEncoder());
+        for (Frame frame : frames) {
+            channel.writeOutbound(frame);
+        }
+        ByteBuf all = Unpooled.buffer();
+        for (ByteBuf part = channel.readOutbound(); part != null; part = channel.readOutbound()) {
+            all.writeBytes(part);
+            part.release();
+        }
+        channel.finishAndReleaseAll();
+        return ByteBufUtil.getBytes(all);
+    }
+
+    private static ByteBuf bytes(int... values) {
+        ByteBuf buffer = Unpooled.buffer();
+        for (int value : values) {
+            buffer.writeByte(value);
+        }
+        return buffer;
+    }
+
+    private static String hex(byte[] bytes) {
+        return ByteBufUtil.hexDump(bytes);
+    }
+}
