@@ -1,0 +1,120 @@
+package io.vmft.blk.nbd;
+
+import io.netty.bootstrap.ServerBootstrap;
+import io.netty.buffer.PooledByteBufAllocator;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.EventLoopGroup;
+import io.vmft.blk.export.Exports;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A listening NBD server: fixed newstyle handshake, structured replies.
+ *
+ * <p>Thread-safe. It owns its threads and sockets until {@link #close}; the {@link Exports} stay the caller's and must outlive it.
+ *
+ * @see <a href="https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md">The NBD protocol</a>
+ */
+public final class NbdServer implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(NbdServer.class);
+
+    private final NbdTransport transport = NbdTransport.best();
+    private final EventLoopGroup loops;
+    private final List<Channel> listeners = new ArrayList<>();
+    private final List<ListenAddress> addresses = new ArrayList<>();
+    private final List<UnixSocketFile> socketFiles = new ArrayList<>();
+
+    private NbdServer() {
+        this.loops =
+                transport.loops("nbd-loop", Math.max(4, Runtime.getRuntime().availableProcessors()));
+    }
+
+    /**
+     * Starts serving on every address; when it returns, clients can connect.
+     *
+     * @throws IOException if an address cannot be listened on; then nothing listens
+     */
+    public static NbdServer start(Exports exports, List<ListenAddress> addresses, NbdLimits limits) throws IOException {
+        NbdServer server = new NbdServer();
+        try {
+            for (ListenAddress address : addresses) {
+                server.listen(address);
+            }
+        } catch (IOException | RuntimeException e) {
+            server.close();
+            throw e;
+        }
+        return server;
+    }
+
+    /** Where it listens, in the order asked for, with the ports that were found for port 0. */
+    public List<ListenAddress> addresses() {
+        return List.copyOf(addresses);
+    }
+
+    private void listen(ListenAddress address) throws IOException {
+        switch (address) {
+            case ListenAddress.Tcp tcp -> {
+                Channel channel = bind(tcp);
+                int port = ((InetSocketAddress) channel.localAddress()).getPort();
+                addresses.add(new ListenAddress.Tcp(tcp.host(), port));
+            }
+            case ListenAddress.Unix unix -> {
+                UnixSocketFile file = UnixSocketFile.prepare(unix);
+                socketFiles.add(file);
+                bind(file.bindAddress());
+                file.publish();
+                addresses.add(unix);
+            }
+        }
+    }
+
+    private Channel bind(ListenAddress address) throws IOException {
+        ServerBootstrap bootstrap = new ServerBootstrap()
+                .group(loops)
+                .channel(transport.serverChannel(address))
+                .childOption(ChannelOption.ALLOCATOR, PooledByteBufAllocator.DEFAULT)
+                .childHandler(new ChannelInitializer<Channel>() {
+                    @Override
+                    protected void initChannel(Channel channel) {
+                        // Nobody speaks the protocol yet.
+                        var _ = channel.close();
+                    }
+                });
+        if (address instanceof ListenAddress.Tcp) {
+            bootstrap
+                    .option(ChannelOption.SO_REUSEADDR, true)
+                    .childOption(ChannelOption.TCP_NODELAY, true)
+                    .childOption(ChannelOption.SO_KEEPALIVE, true);
+        }
+        ChannelFuture bound = bootstrap.bind(transport.socketAddress(address)).awaitUninterruptibly();
+        if (!bound.isSuccess()) {
+            throw new IOException(
+                    "cannot listen on " + address + ": " + bound.cause().getMessage(), bound.cause());
+        }
+        listeners.add(bound.channel());
+        return bound.channel();
+    }
+
+    /** Stops listening, ends every connection and returns when none is left. */
+    @Override
+    public void close() {
+        listeners.forEach(listener -> listener.close().awaitUninterruptibly());
+        for (UnixSocketFile file : socketFiles) {
+            try {
+                file.remove();
+            } catch (IOException e) {
+                LOG.warn("could not remove a socket file: {}", e.getMessage());
+            }
+        }
+        loops.shutdownGracefully(0, 10, TimeUnit.SECONDS).awaitUninterruptibly();
+    }
+}
