@@ -1,0 +1,415 @@
+package io.vmft.kvm;
+
+import java.io.IOException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.nio.file.attribute.UserPrincipal;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+import jdk.net.ExtendedSocketOptions;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The engine's end of {@code libvmft.so} in one QEMU process.
+ *
+ * <p>A checkpoint: {@link #arm}, then QMP {@code xen-save-devices-state} with the configured state file. The library reports {@link
+ * Listener#paused} when the VM is stopped and drained, {@link Listener#chunk} for each batch of dirty pages, and {@link
+ * Listener#harvested} last, after the engine has called {@link #sealed} or the checkpoint became void. An engine arms the next
+ * checkpoint only after that. If QEMU answers the command with an error the engine calls {@link #voidCheckpoint} whatever was
+ * reported before.
+ *
+ * <p>The first harvest, live or in a pause, finds every page dirty: the library knows nothing of what came before it.
+ *
+ * <p>QEMU lives no longer than this connection: closing the tracker, or the death of this process, ends it.
+ *
+ * <p>All methods may be called from any thread. Those that send are one small write; they must not be called by a thread that is
+ * being interrupted, because an interrupt in the middle of a write closes the connection.
+ */
+public final class Tracker implements AutoCloseable {
+    /** Told what the library reports, on the tracker's own thread. Its methods must not block: pauses wait for them. */
+    public interface Listener {
+        /** The library is in QEMU and ready. */
+        void connected(Hello hello);
+
+        /** The VM is stopped and its disks are drained; QEMU is now writing the state file. */
+        void paused(long epoch);
+
+        /** The receiver owns the chunk's slot until {@link Tracker#release}. */
+        void chunk(Chunk chunk);
+
+        /** The pause is over: the state file is whole, and QEMU goes on. */
+        void harvested(Harvest harvest);
+
+        /**
+         * The last call, made once.
+         *
+         * @param cause null when the tracker was closed here or QEMU ended; else what was wrong
+         */
+        void disconnected(@Nullable Throwable cause);
+    }
+
+    private final TrackerConfig config;
+    private final Listener listener;
+    private final Path library;
+    private final StagingFile staging;
+    private final ServerSocketChannel server;
+    private final Thread thread;
+
+    private final Object sendLock = new Object();
+    /** Guarded by {@link #sendLock}. */
+    private final ByteBuffer sendBuffer = ByteBuffer.allocateDirect(LibraryMessage.BYTES);
+
+    private final Object stateLock = new Object();
+    /** Guarded by {@link #stateLock}: whether the engine owns a slot. */
+    private final boolean[] owned;
+    /** Guarded by {@link #stateLock}. */
+    private @Nullable CompletableFuture<DirtyBitmap> live;
+    /** Guarded by {@link #stateLock}. */
+    private long liveSequence;
+    /** Guarded by {@link #stateLock}. */
+    private boolean closed;
+    /** Guarded by {@link #stateLock}: who connected, from before it greeted. */
+    private @Nullable SocketChannel peer;
+
+    /** What messages are sent on: the peer while it is known to be the library. */
+    private volatile @Nullable SocketChannel connection;
+
+    private Tracker(
+            TrackerConfig config, Listener listener, Path library, StagingFile staging, ServerSocketChannel server) {
+        this.config = config;
+        this.listener = listener;
+        this.library = library;
+        this.staging = staging;
+        this.server = server;
+        this.owned = new boolean[config.slots()];
+        this.thread = Thread.ofPlatform().name("vmft-tracker").daemon(true).unstarted(this::run);
+    }
+
+    /**
+     * Makes the staging file, listens on the control socket and starts the tracker's thread. The library connects when QEMU is
+     * started with {@link #environment()}. Files left at both paths by an earlier process are replaced.
+     *
+     * @throws IllegalStateException if {@code libvmft.so} is not to be found
+     */
+    public static Tracker open(TrackerConfig config, Listener listener) throws IOException {
+        Objects.requireNonNull(listener, "listener");
+        Path library = NativeLibrary.locate();
+        StagingFile staging = StagingFile.create(config);
+        Files.deleteIfExists(config.controlSocket());
+        ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+        try {
+            server.bind(UnixDomainSocketAddress.of(config.controlSocket()), 1);
+            Files.setPosixFilePermissions(config.controlSocket(), PosixFilePermissions.fromString("rw-------"));
+        } catch (IOException | RuntimeException e) {
+            server.close();
+            Files.deleteIfExists(config.stagingFile());
+            throw new IOException("cannot listen on the control socket " + config.controlSocket() + ": " + e, e);
+        }
+        Tracker tracker = new Tracker(config, listener, library, staging, server);
+        tracker.thread.start();
+        return tracker;
+    }
+
+    /**
+     * Variables to add to QEMU's environment. QEMU must be this process's direct child, and its executable's name must contain
+     * {@code qemu}; in any other process the library does nothing.
+     */
+    public Map<String, String> environment() {
+        Map<String, String> environment = new HashMap<>();
+        String others = System.getenv("LD_PRELOAD");
+        environment.put("LD_PRELOAD", others == null || others.isEmpty() ? library.toString() : library + ":" + others);
+        environment.put("VMFT_CONTROL", config.controlSocket().toString());
+        environment.put("VMFT_STAGING", config.stagingFile().toString());
+        environment.put("VMFT_STATE_FILE", config.stateFile().toString());
+        environment.put("VMFT_RAM", config.ramFile().toString());
+        environment.put("VMFT_PARENT_PID", Long.toString(ProcessHandle.current().pid()));
+        return environment;
+    }
+
+    /**
+     * Makes the next opening of the state file the pause that ends {@code epoch}. Must return before {@code
+     * xen-save-devices-state} is sent. Gives up the right to void an earlier epoch.
+     *
+     * @throws IOException if there is no connection
+     */
+    public void arm(long epoch) throws IOException {
+        SocketChannel channel = connection;
+        if (channel == null) {
+            throw new IOException("libvmft is not connected: QEMU has not started, or has ended");
+        }
+        send(channel, EngineMessage.ARM, 0, epoch);
+    }
+
+    /** The line of {@code epoch} is drawn; QEMU may go on when its pages are copied. Nothing happens if QEMU is gone. */
+    public void sealed(long epoch) {
+        sendIfConnected(EngineMessage.SEALED, 0, epoch);
+    }
+
+    /**
+     * {@code epoch} failed: its pages count as dirty for the next checkpoint. Ends its pause if it still waits; may also come later, until
+     * the next {@link #arm}. Nothing happens if QEMU is gone.
+     */
+    public void voidCheckpoint(long epoch) {
+        sendIfConnected(EngineMessage.VOID, 0, epoch);
+    }
+
+    /**
+     * Gives a chunk's slot back to the library; its buffers must not be touched any more.
+     *
+     * @throws IllegalStateException if the slot is not out
+     */
+    public void release(int slot) {
+        synchronized (stateLock) {
+            if (!owned[Objects.checkIndex(slot, owned.length)]) {
+                throw new IllegalStateException("slot " + slot + " is not out");
+            }
+            owned[slot] = false;
+        }
+        sendIfConnected(EngineMessage.RELEASE, slot, 0);
+    }
+
+    /**
+     * Asks for the pages dirtied since the last harvest, while the guest runs. They count as clean from then on: it is the
+     * caller's part to read them from the RAM file, after the future has completed. The future completes on the tracker's
+     * thread; it fails with an IOException when the connection ends, and with an IllegalStateException if another is under
+     * way.
+     */
+    public CompletableFuture<DirtyBitmap> harvestLive() {
+        SocketChannel channel = connection;
+        CompletableFuture<DirtyBitmap> future = new CompletableFuture<>();
+        long sequence;
+        synchronized (stateLock) {
+            if (live != null) {
+                return CompletableFuture.failedFuture(new IllegalStateException("a live harvest is under way"));
+            }
+            if (channel == null || closed) {
+                return CompletableFuture.failedFuture(new IOException("libvmft is not connected"));
+            }
+            live = future;
+            sequence = ++liveSequence;
+        }
+        try {
+            send(channel, EngineMessage.HARVEST_LIVE, 0, sequence);
+        } catch (IOException e) {
+            failLive(e);
+        }
+        return future;
+    }
+
+    /**
+     * Ends the connection, and QEMU with it, and removes both files. {@link Listener#disconnected} has returned when this returns, unless it is
+     * the listener that calls.
+     */
+    @Override
+    public void close() {
+        SocketChannel channel;
+        synchronized (stateLock) {
+            closed = true;
+            channel = peer;
+        }
+        closeQuietly(server);
+        if (channel != null) {
+            closeQuietly(channel);
+        }
+        if (Thread.currentThread() == thread) {
+            return;
+        }
+        boolean interrupted = false;
+        while (thread.isAlive()) {
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void run() {
+        Throwable cause = null;
+        try (SocketChannel channel = acceptOne()) {
+            requireSameUser(channel);
+            synchronized (stateLock) {
+                if (closed) {
+                    throw new IOException("closed");
+                }
+                peer = channel;
+            }
+            receive(channel);
+        } catch (IOException | RuntimeException e) {
+            // What a listener throws ends QEMU too: a VM whose engine is broken must not run.
+            cause = e;
+        } finally {
+            connection = null;
+        }
+        boolean closedHere;
+        synchronized (stateLock) {
+            closedHere = closed;
+            closed = true;
+        }
+        failLive(new IOException("libvmft is no longer connected", cause));
+        try {
+            Files.deleteIfExists(config.controlSocket());
+            Files.deleteIfExists(config.stagingFile());
+        } catch (IOException e) {
+            if (cause == null) {
+                cause = e;
+            } else {
+                cause.addSuppressed(e);
+            }
+        }
+        listener.disconnected(closedHere && cause instanceof IOException ? null : cause);
+    }
+
+    private SocketChannel acceptOne() throws IOException {
+        try (server) {
+            return server.accept();
+        }
+    }
+
+    /** The socket file's mode says the same; this also holds in the moment before the mode was set. */
+    private void requireSameUser(SocketChannel channel) throws IOException {
+        UserPrincipal user =
+                channel.getOption(ExtendedSocketOptions.SO_PEERCRED).user();
+        if (!user.equals(Files.getOwner(config.stagingFile()))) {
+            throw new IOException("user " + user.getName() + " connected to " + config.controlSocket());
+        }
+    }
+
+    private void receive(SocketChannel channel) throws IOException {
+        ByteBuffer buffer = ByteBuffer.allocateDirect(64 * LibraryMessage.BYTES);
+        boolean greeted = false;
+        while (channel.read(buffer) >= 0) {
+            buffer.flip();
+            while (buffer.remaining() >= LibraryMessage.BYTES) {
+                LibraryMessage message = LibraryMessage.decode(buffer);
+                if (greeted) {
+                    handle(message);
+                } else {
+                    greet(channel, message);
+                    greeted = true;
+                }
+            }
+            buffer.compact();
+        }
+    }
+
+    private void greet(SocketChannel channel, LibraryMessage message) throws IOException {
+        switch (message) {
+            case LibraryMessage.Greeting(Hello hello)
+            when hello.abiVersion() == NativeLibrary.ABI_VERSION -> {
+                connection = channel;
+                listener.connected(hello);
+            }
+            case LibraryMessage.Greeting(Hello hello) ->
+                throw new IOException(library + " speaks version " + hello.abiVersion() + ", this program "
+                        + NativeLibrary.ABI_VERSION + "; build both anew");
+            case LibraryMessage.Failed failed -> throw failure(failed);
+            default -> throw new IOException("libvmft did not greet: " + message);
+        }
+    }
+
+    private void handle(LibraryMessage message) throws IOException {
+        switch (message) {
+            case LibraryMessage.Paused(long epoch) -> listener.paused(epoch);
+            case LibraryMessage.Filled(long epoch, int slot, int pageCount) -> {
+                if (slot < 0 || slot >= config.slots() || pageCount < 1 || pageCount > config.pagesPerSlot()) {
+                    throw new IOException("libvmft filled slot " + slot + " with " + pageCount + " pages; there are "
+                            + config.slots() + " of " + config.pagesPerSlot());
+                }
+                synchronized (stateLock) {
+                    if (owned[slot]) {
+                        throw new IOException("libvmft filled slot " + slot + ", which it did not own");
+                    }
+                    owned[slot] = true;
+                }
+                listener.chunk(staging.chunk(epoch, slot, pageCount));
+            }
+            case LibraryMessage.Harvested harvested -> listener.harvested(harvested.harvest());
+            case LibraryMessage.Live(long sequence, long dirtyPages) -> completeLive(sequence, dirtyPages);
+            case LibraryMessage.Failed failed -> throw failure(failed);
+            case LibraryMessage.Greeting greeting -> throw new IOException("libvmft greeted twice: " + greeting);
+        }
+    }
+
+    private void completeLive(long sequence, long dirtyPages) throws IOException {
+        CompletableFuture<DirtyBitmap> future;
+        synchronized (stateLock) {
+            if (live == null || sequence != liveSequence) {
+                throw new IOException("libvmft answered live harvest " + sequence + ", which was not asked for");
+            }
+            future = live;
+        }
+        DirtyBitmap bitmap = staging.bitmap();
+        if (bitmap.dirtyPages() != dirtyPages) {
+            throw new IOException("libvmft counted " + dirtyPages + " dirty pages and showed " + bitmap.dirtyPages());
+        }
+        synchronized (stateLock) {
+            live = null;
+        }
+        future.complete(bitmap);
+    }
+
+    private void failLive(IOException cause) {
+        CompletableFuture<DirtyBitmap> future;
+        synchronized (stateLock) {
+            future = live;
+            live = null;
+        }
+        if (future != null) {
+            future.completeExceptionally(cause);
+        }
+    }
+
+    private static IOException failure(LibraryMessage.Failed failed) {
+        return new IOException("libvmft: " + failed.text() + " (errno " + failed.errno() + ")");
+    }
+
+    private void sendIfConnected(EngineMessage message, int arg, long epoch) {
+        SocketChannel channel = connection;
+        if (channel == null) {
+            return;
+        }
+        try {
+            send(channel, message, arg, epoch);
+        } catch (IOException e) {
+            // The reading side sees the same end and reports it; this makes sure of it.
+            closeQuietly(channel);
+        }
+    }
+
+    private void send(SocketChannel channel, EngineMessage message, int arg, long epoch) throws IOException {
+        // A pending interrupt would close the channel, and QEMU with it.
+        boolean interrupted = Thread.interrupted();
+        try {
+            synchronized (sendLock) {
+                message.encode(sendBuffer, arg, epoch);
+                while (sendBuffer.hasRemaining()) {
+                    channel.write(sendBuffer);
+                }
+            }
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    private static void closeQuietly(AutoCloseable closeable) {
+        try {
+            closeable.close();
+        } catch (Exception e) {
+            // Nothing is written through it any more; the reading side reports the end.
+        }
+    }
+}
