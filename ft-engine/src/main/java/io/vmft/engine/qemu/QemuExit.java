@@ -1,0 +1,21 @@
+package io.vmft.engine.qemu;
+
+import java.util.List;
+
+/**
+ * How QEMU ended.
+ *
+ * @param status its exit status; 128 + signal number if a signal ended it
+ * @param lastLines the last lines it wrote to stderr or stdout, oldest first
+ */
+public record QemuExit(int status, List<String> lastLines) {
+    public QemuExit {
+        lastLines = List.copyOf(lastLines);
+    }
+
+    /** In one line: how it ended and what it said last. */
+    public String inWords() {
+        String how = status > 128 ? "QEMU was ended by signal " + (status - 128) : "QEMU ended with status " + status;
+        return lastLines.isEmpty() ? how + " and said nothing" : how + ": " + String.join("; ", lastLines);
+    }
+}
