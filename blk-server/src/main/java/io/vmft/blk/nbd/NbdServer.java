@@ -2,16 +2,22 @@ package io.vmft.blk.nbd;
 
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.buffer.PooledByteBufAllocator;
+import io.netty.channel.AdaptiveRecvByteBufAllocator;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoopGroup;
+import io.netty.channel.WriteBufferWaterMark;
 import io.vmft.blk.export.Exports;
+import io.vmft.proto.nbd.NbdServerDecoder;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -26,13 +32,28 @@ import org.slf4j.LoggerFactory;
 public final class NbdServer implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(NbdServer.class);
 
+    private static final int SMALL_RECEIVE_BYTES = 2 << 10;
+    private static final int MAX_RECEIVE_BYTES = 256 << 10;
+    /** Replies a client may leave in the server's memory before its requests wait. */
+    private static final WriteBufferWaterMark UNSENT_BYTES = new WriteBufferWaterMark(1 << 20, 4 << 20);
+
+    private static final Duration GRACE = Duration.ofSeconds(5);
+
     private final NbdTransport transport = NbdTransport.best();
     private final EventLoopGroup loops;
+    private final Exports exports;
+    private final NbdLimits limits;
+    private final StorageThreads threads;
+    private final CutLog cutLog = new CutLog();
+    private final Set<Channel> connections = ConcurrentHashMap.newKeySet();
     private final List<Channel> listeners = new ArrayList<>();
     private final List<ListenAddress> addresses = new ArrayList<>();
     private final List<UnixSocketFile> socketFiles = new ArrayList<>();
 
-    private NbdServer() {
+    private NbdServer(Exports exports, NbdLimits limits) {
+        this.exports = exports;
+        this.limits = limits;
+        this.threads = new StorageThreads(limits);
         this.loops =
                 transport.loops("nbd-loop", Math.max(4, Runtime.getRuntime().availableProcessors()));
     }
@@ -43,7 +64,7 @@ public final class NbdServer implements AutoCloseable {
      * @throws IOException if an address cannot be listened on; then nothing listens
      */
     public static NbdServer start(Exports exports, List<ListenAddress> addresses, NbdLimits limits) throws IOException {
-        NbdServer server = new NbdServer();
+        NbdServer server = new NbdServer(exports, limits);
         try {
             for (ListenAddress address : addresses) {
                 server.listen(address);
@@ -82,11 +103,11 @@ public final class NbdServer implements AutoCloseable {
                 .group(loops)
                 .channel(transport.serverChannel(address))
                 .childOption(ChannelOption.ALLOCATOR, PooledByteBufAllocator.DEFAULT)
+                .childOption(ChannelOption.WRITE_BUFFER_WATER_MARK, UNSENT_BYTES)
                 .childHandler(new ChannelInitializer<Channel>() {
                     @Override
                     protected void initChannel(Channel channel) {
-                        // Nobody speaks the protocol yet.
-                        var _ = channel.close();
+                        accept(channel);
                     }
                 });
         if (address instanceof ListenAddress.Tcp) {
@@ -104,7 +125,28 @@ public final class NbdServer implements AutoCloseable {
         return bound.channel();
     }
 
-    /** Stops listening, ends every connection and returns when none is left. */
+    private void accept(Channel channel) {
+        connections.add(channel);
+        var _ = channel.closeFuture().addListener(_ -> connections.remove(channel));
+        if (connections.size() > limits.connections()) {
+            cutLog.cut(channel, "more than " + limits.connections() + " connections");
+            var _ = channel.close();
+            return;
+        }
+        channel.config()
+                .setRecvByteBufAllocator(
+                        new AdaptiveRecvByteBufAllocator(SMALL_RECEIVE_BYTES, SMALL_RECEIVE_BYTES, MAX_RECEIVE_BYTES));
+        NbdServerDecoder decoder = new NbdServerDecoder();
+        channel.pipeline()
+                .addLast(decoder)
+                .addLast(new NbdHandshake(exports, limits, threads, decoder, cutLog))
+                .addLast(new ConnectionGuard(cutLog));
+    }
+
+    /**
+     * Stops listening, answers what was asked, ends every connection and returns when none is left and every view is closed.
+     * Connections whose requests take longer than a few seconds are cut.
+     */
     @Override
     public void close() {
         listeners.forEach(listener -> listener.close().awaitUninterruptibly());
@@ -115,6 +157,18 @@ public final class NbdServer implements AutoCloseable {
                 LOG.warn("could not remove a socket file: {}", e.getMessage());
             }
         }
-        loops.shutdownGracefully(0, 10, TimeUnit.SECONDS).awaitUninterruptibly();
+        List<Channel> open = List.copyOf(connections);
+        open.forEach(connection -> connection.pipeline().fireUserEventTriggered(NbdTransmission.Event.LEAVE));
+        long deadlineNanos = System.nanoTime() + GRACE.toNanos();
+        for (Channel connection : open) {
+            if (!connection
+                    .closeFuture()
+                    .awaitUninterruptibly(deadlineNanos - System.nanoTime(), TimeUnit.NANOSECONDS)) {
+                cutLog.cut(connection, "the server closes and its requests take too long");
+                connection.close().awaitUninterruptibly();
+            }
+        }
+        loops.shutdownGracefully(0, GRACE.toSeconds(), TimeUnit.SECONDS).awaitUninterruptibly();
+        threads.close();
     }
 }

@@ -1,0 +1,39 @@
+package io.vmft.blk.nbd;
+
+import io.vmft.blk.export.FencedException;
+import io.vmft.proto.nbd.NbdError;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/** The one place where failures of storage become NBD errors. */
+final class StorageErrors {
+    private StorageErrors() {}
+
+    static NbdError of(Throwable failure) {
+        return switch (failure) {
+            case FencedException _ -> NbdError.EPERM;
+            case OutOfMemoryError _ -> NbdError.ENOMEM;
+            default -> isNoSpace(failure) ? NbdError.ENOSPC : NbdError.EIO;
+        };
+    }
+
+    /** Whether the view will never serve again, so that its connection is of no more use. A standby's view may yet. */
+    static boolean isFinal(Throwable failure) {
+        return failure instanceof FencedException fenced && fenced.held() < fenced.current();
+    }
+
+    /** Java has no type for ENOSPC: the operating system's words in the message are all there is. */
+    private static boolean isNoSpace(@Nullable Throwable failure) {
+        int depth = 0;
+        for (Throwable cause = failure; cause != null && depth < 8; cause = cause.getCause(), depth++) {
+            String message = cause.getMessage();
+            if (message != null) {
+                String lower = message.toLowerCase(Locale.ROOT);
+                if (lower.contains("no space left on device") || lower.contains("disk quota exceeded")) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+}

@@ -1,0 +1,48 @@
+package io.vmft.blk.nbd;
+
+import io.netty.util.concurrent.DefaultThreadFactory;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * The threads on which storage may block. Flushes have their own, so that reads and writes never wait behind them. Their
+ * queues are bounded by what connections may have in flight.
+ */
+final class StorageThreads implements AutoCloseable {
+    private final ExecutorService io;
+    private final ExecutorService flush;
+
+    StorageThreads(NbdLimits limits) {
+        io = pool("nbd-io", limits.ioThreads());
+        flush = pool("nbd-flush", limits.flushThreads());
+    }
+
+    private static ExecutorService pool(String name, int threads) {
+        ThreadPoolExecutor pool = new ThreadPoolExecutor(
+                threads,
+                threads,
+                30,
+                TimeUnit.SECONDS,
+                new LinkedBlockingQueue<>(),
+                new DefaultThreadFactory(name, true));
+        pool.allowCoreThreadTimeOut(true);
+        return pool;
+    }
+
+    ExecutorService io() {
+        return io;
+    }
+
+    ExecutorService flush() {
+        return flush;
+    }
+
+    /** Waits for what runs. */
+    @Override
+    public void close() {
+        io.close();
+        flush.close();
+    }
+}

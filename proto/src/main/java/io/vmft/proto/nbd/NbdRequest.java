@@ -1,0 +1,47 @@
+package io.vmft.proto.nbd;
+
+import io.netty.buffer.ByteBuf;
+
+/**
+ * A request of the transmission phase; the specification's section "Request types". Offsets and lengths are bytes and
+ * unsigned as on the wire: whether they lie inside the export is for the receiver to check. Of the flags only known ones are set,
+ * and only where the command allows them.
+ */
+public sealed interface NbdRequest {
+
+    /** What the reply repeats; opaque. */
+    long cookie();
+
+    /**
+     * Read.
+     *
+     * @param noFragment {@code CMD_FLAG_DF}
+     */
+    record Read(long cookie, long offset, int lengthBytes, boolean noFragment) implements NbdRequest {}
+
+    /**
+     * Write.
+     *
+     * @param data the payload; owned by whoever holds the request, to be released once
+     */
+    record Write(long cookie, long offset, ByteBuf data, boolean fua) implements NbdRequest {}
+
+    record Flush(long cookie) implements NbdRequest {}
+
+    record Trim(long cookie, long offset, long lengthBytes, boolean fua) implements NbdRequest {}
+
+    record WriteZeroes(long cookie, long offset, long lengthBytes, boolean noHole, boolean fua) implements NbdRequest {}
+
+    record Cache(long cookie, long offset, long lengthBytes) implements NbdRequest {}
+
+    /** The client leaves; it expects no reply. */
+    record Disconnect(long cookie) implements NbdRequest {}
+
+    /**
+     * A request that makes no sense or breaks a limit: to be answered with {@code error}. Its payload was skipped; the
+     * connection can go on.
+     *
+     * @param read whether it was a read, whose reply must be structured once that was negotiated
+     */
+    record Refused(long cookie, boolean read, NbdError error, String message) implements NbdRequest {}
+}
