@@ -1,0 +1,309 @@
+package io.vmft.proto.nbd;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.embedded.EmbeddedChannel;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
+import org.junit.jupiter.api.Test;
+
+class NbdServerDecoderTest {
+    private static final String FLAGS = "00000003";
+    private static final String OPTION = "49484156454F5054";
+    private static final String GO_DISK = OPTION + "00000007 0000000c 00000004 6469736b 0001 0003";
+    private static final String REQUEST = "25609513";
+
+    private static void startOnGo(NbdServerDecoder decoder, Object message) {
+        if (message instanceof NbdOption.Go || message instanceof NbdOption.ExportName) {
+            decoder.startTransmission(true);
+        }
+    }
+
+    private static List<String> decode(String... parts) {
+        return Wire.decodeAtEverySplit(NbdServerDecoder::new, NbdServerDecoderTest::startOnGo, Wire.bytes(parts));
+    }
+
+    /** The messages after the handshake. */
+    private static List<String> requests(String... parts) {
+        String[] all = new String[parts.length + 2];
+        all[0] = FLAGS;
+        all[1] = GO_DISK;
+        System.arraycopy(parts, 0, all, 2, parts.length);
+        List<String> messages = decode(all);
+        return messages.subList(2, messages.size());
+    }
+
+    @Test
+    void decodesClientFlags() {
+        assertThat(decode("00000001")).containsExactly("NbdClientFlags[fixedNewstyle=true, noZeroes=false]");
+        assertThat(decode("00000003")).containsExactly("NbdClientFlags[fixedNewstyle=true, noZeroes=true]");
+    }
+
+    @Test
+    void refusesUnknownClientFlags() {
+        assertThat(decode("00000004")).containsExactly("NbdProtocolException: unknown client flags 0x4");
+    }
+
+    @Test
+    void decodesOptions() {
+        assertThat(decode(
+                        FLAGS,
+                        OPTION + "00000008 00000000",
+                        OPTION + "00000003 00000000",
+                        OPTION + "00000006 00000008 00000000 0001 0000",
+                        OPTION + "00000002 00000003 616263",
+                        OPTION + "00000003 00000000"))
+                .endsWith(
+                        "StructuredReply[]",
+                        "ListExports[]",
+                        "Describe[name=, requests=[0]]",
+                        "Abort[]",
+                        "ListExports[]");
+    }
+
+    @Test
+    void skipsTheDataOfUnknownOptions() {
+        assertThat(decode(FLAGS, OPTION + "000000ff 00000005 0102030405", OPTION + "00000003 00000000"))
+                .endsWith("Unknown[code=255]", "ListExports[]");
+    }
+
+    @Test
+    void saysWhatIsWrongWithAnOptionAndGoesOn() {
+        assertThat(decode(
+                        FLAGS,
+                        OPTION + "00000003 00000001 00",
+                        OPTION + "00000007 00000005 0000000000",
+                        OPTION + "00000007 00000008 00000003 6162 0000",
+                        OPTION + "00000007 00000008 00000000 0002 0000",
+                        OPTION + "00000007 00000008 00000002 c328 0000",
+                        OPTION + "00000007 00000008 00000002 6100 0000",
+                        OPTION + "00000007 00000006 ffffffff 0000",
+                        OPTION + "00000003 00000000"))
+                .endsWith(
+                        "Malformed[code=3, replyType=-2147483645, message=this option has no data]",
+                        "Malformed[code=7, replyType=-2147483645, message=option data is shorter than 6 bytes]",
+                        "Malformed[code=7, replyType=-2147483645, message=the name is longer than the option data]",
+                        "Malformed[code=7, replyType=-2147483645, message=the number of information requests does not match the option data]",
+                        "Malformed[code=7, replyType=-2147483645, message=the name is not UTF-8, or longer than 4096 bytes]",
+                        "Malformed[code=7, replyType=-2147483645, message=the name is not UTF-8, or longer than 4096 bytes]",
+                        "Malformed[code=7, replyType=-2147483645, message=the name is longer than the option data]",
+                        "ListExports[]");
+    }
+
+    @Test
+    void skipsOptionDataThatIsTooLong() {
+        String zeroes = "00".repeat(4231);
+        assertThat(Wire.decode(
+                        NbdServerDecoder::new,
+                        NbdServerDecoderTest::startOnGo,
+                        Wire.bytes(FLAGS, OPTION + "00000007 00001087", zeroes, OPTION + "00000003 00000000"),
+                        5,
+                        100,
+                        4000))
+                .endsWith(
+                        "Malformed[code=7, replyType=-2147483639, message=option data is longer than 4230 bytes]",
+                        "ListExports[]");
+    }
+
+    @Test
+    void takesTheLongestNameAndNoLonger() {
+        String name = "61".repeat(4096);
+        assertThat(Wire.decode(
+                        NbdServerDecoder::new,
+                        NbdServerDecoderTest::startOnGo,
+                        Wire.bytes(FLAGS, OPTION + "00000001 00001000", name)))
+                .endsWith("ExportName[name=" + "a".repeat(4096) + "]");
+        assertThat(Wire.decode(
+                        NbdServerDecoder::new,
+                        NbdServerDecoderTest::startOnGo,
+                        Wire.bytes(FLAGS, OPTION + "00000001 00001001", name)))
+                .endsWith("NbdProtocolException: an export name of 4097 bytes is longer than 4096");
+    }
+
+    @Test
+    void aBadOptionMagicEndsTheConnection() {
+        assertThat(decode(FLAGS, "49484156454F5055 00000003 00000000", OPTION + "00000003 00000000"))
+                .containsExactly(
+                        "NbdClientFlags[fixedNewstyle=true, noZeroes=true]",
+                        "NbdProtocolException: bad magic 0x49484156454f5055 where an option begins");
+    }
+
+    @Test
+    void startsTransmissionAfterExportName() {
+        assertThat(decode(
+                        FLAGS,
+                        OPTION + "00000001 00000004",
+                        "'disk'",
+                        REQUEST + "0000 0003 0000000000000009",
+                        "0000000000000000 00000000"))
+                .endsWith("ExportName[name=disk]", "Flush[cookie=9]");
+    }
+
+    @Test
+    void decodesRequests() {
+        assertThat(requests(
+                        REQUEST + "0000 0000 0102030405060708 0000000000001000 00000200",
+                        REQUEST + "0004 0000 0000000000000001 0000000000000000 02000000",
+                        REQUEST + "0000 0001 0000000000000002 0000000000000010 00000003 aabbcc",
+                        REQUEST + "0001 0001 0000000000000003 0000000000000020 00000001 dd",
+                        REQUEST + "0000 0001 0000000000000004 0000000000000020 00000000",
+                        REQUEST + "0000 0003 0000000000000005 0000000000000000 00000000",
+                        REQUEST + "0001 0004 0000000000000006 0000000000001000 ffffffff",
+                        REQUEST + "0003 0006 0000000000000007 ffffffffffffffff 00001000",
+                        REQUEST + "0000 0005 0000000000000008 0000000000000000 00001000",
+                        REQUEST + "0000 0002 0000000000000000 0000000000000000 00000000"))
+                .containsExactly(
+                        "Read[cookie=72623859790382856, offset=4096, lengthBytes=512, noFragment=false]",
+                        "Read[cookie=1, offset=0, lengthBytes=33554432, noFragment=true]",
+                        "Write[cookie=2, offset=16, data=aabbcc, fua=false]",
+                        "Write[cookie=3, offset=32, data=dd, fua=true]",
+                        "Write[cookie=4, offset=32, data=, fua=false]",
+                        "Flush[cookie=5]",
+                        "Trim[cookie=6, offset=4096, lengthBytes=4294967295, fua=true]",
+                        "WriteZeroes[cookie=7, offset=-1, lengthBytes=4096, noHole=true, fua=true]",
+                        "Cache[cookie=8, offset=0, lengthBytes=4096]",
+                        "Disconnect[cookie=0]");
+    }
+
+    @Test
+    void refusesWhatARequestMayNotSayAndGoesOn() {
+        assertThat(requests(
+                        REQUEST + "0000 0000 0000000000000001 0000000000000000 02000001",
+                        REQUEST + "0004 0001 0000000000000002 0000000000000000 00000004 25609513",
+                        REQUEST + "0002 0000 0000000000000003 0000000000000000 00000001",
+                        REQUEST + "0000 0099 0000000000000004 0000000000000000 00000001",
+                        REQUEST + "0010 0006 0000000000000005 0000000000000000 00000001",
+                        REQUEST + "0000 0003 0000000000000006 0000000000000000 00000000"))
+                .containsExactly(
+                        "Refused[cookie=1, read=true, error=EINVAL, message=a payload of 33554433 bytes is longer than 33554432]",
+                        "Refused[cookie=2, read=false, error=EINVAL, message=flags 0x4 are not allowed for a write]",
+                        "Refused[cookie=3, read=true, error=EINVAL, message=flags 0x2 are not allowed for command 0]",
+                        "Refused[cookie=4, read=false, error=EINVAL, message=unknown command 153]",
+                        "Refused[cookie=5, read=false, error=EINVAL, message=flags 0x10 are not allowed for command 6]",
+                        "Flush[cookie=6]");
+    }
+
+    @Test
+    void readsMayForbidFragmentsOnlyWithStructuredReplies() {
+        byte[] bytes = Wire.bytes(FLAGS, GO_DISK, REQUEST + "0004 0000 0000000000000001 0000000000000000 00000001");
+        assertThat(Wire.decode(
+                        NbdServerDecoder::new,
+                        (decoder, message) -> {
+                            if (message instanceof NbdOption.Go) {
+                                decoder.startTransmission(false);
+                            }
+                        },
+                        bytes))
+                .last()
+                .asString()
+                .startsWith("Refused[cookie=1, read=true");
+    }
+
+    @Test
+    void drainsAWriteThatIsTooLongWithoutHoldingIt() {
+        EmbeddedChannel channel = new EmbeddedChannel(new NbdServerDecoder(), new ChannelInboundHandlerAdapter() {
+            @Override
+            public void channelRead(ChannelHandlerContext ctx, Object message) {
+                startOnGo(ctx.pipeline().get(NbdServerDecoder.class), message);
+                ctx.fireChannelRead(message);
+            }
+        });
+        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes(FLAGS, GO_DISK)));
+        channel.releaseInbound();
+        channel.writeInbound(
+                Unpooled.wrappedBuffer(Wire.bytes(REQUEST + "0000 0001 0000000000000007 0000000000000000 02000001")));
+        assertThat(channel.<NbdRequest.Refused>readInbound().cookie()).isEqualTo(7);
+        byte[] chunk = new byte[1 << 20];
+        for (int i = 0; i < 32; i++) {
+            ByteBuf piece = Unpooled.wrappedBuffer(chunk);
+            channel.writeInbound(piece);
+            assertThat(piece.refCnt()).isZero();
+        }
+        channel.writeInbound(Unpooled.wrappedBuffer(
+                Wire.bytes("00", REQUEST + "0000 0003 0000000000000008 0000000000000000 00000000")));
+        assertThat(channel.<NbdRequest>readInbound()).isEqualTo(new NbdRequest.Flush(8));
+        channel.finishAndReleaseAll();
+    }
+
+    @Test
+    void aBadRequestMagicEndsTheConnection() {
+        assertThat(requests("25609514 0000 0003 0000000000000006 0000000000000000 00000000"))
+                .containsExactly("NbdProtocolException: bad magic 0x25609514 where a request begins");
+    }
+
+    @Test
+    void whilePausedItHoldsWhatComesAndLaterGoesOnInOrder() {
+        List<Object> messages = new ArrayList<>();
+        NbdServerDecoder decoder = new NbdServerDecoder();
+        EmbeddedChannel channel = new EmbeddedChannel(decoder, new ChannelInboundHandlerAdapter() {
+            @Override
+            public void channelRead(ChannelHandlerContext ctx, Object message) {
+                messages.add(message);
+                startOnGo(decoder, message);
+                decoder.pause();
+            }
+        });
+        byte[] bytes = Wire.bytes(
+                FLAGS,
+                GO_DISK,
+                REQUEST + "0000 0003 0000000000000001 0000000000000000 00000000",
+                REQUEST + "0000 0003 0000000000000002 0000000000000000 00000000");
+        channel.writeInbound(Unpooled.copiedBuffer(bytes, 0, 50));
+        channel.writeInbound(Unpooled.copiedBuffer(bytes, 50, bytes.length - 50));
+        assertThat(messages).hasSize(1);
+        decoder.resume();
+        assertThat(messages).hasSize(2);
+        decoder.resume();
+        assertThat(messages).endsWith(new NbdRequest.Flush(1));
+        decoder.resume();
+        assertThat(messages).endsWith(new NbdRequest.Flush(2)).hasSize(4);
+        decoder.resume();
+        assertThat(messages).hasSize(4);
+        channel.finishAndReleaseAll();
+    }
+
+    @Test
+    void releasesAnUnfinishedWriteWhenTheConnectionEnds() {
+        NbdServerDecoder decoder = new NbdServerDecoder();
+        EmbeddedChannel channel = new EmbeddedChannel(decoder);
+        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes(FLAGS)));
+        decoder.startTransmission(true);
+        ByteBuf half = Unpooled.wrappedBuffer(
+                Wire.bytes(REQUEST + "0000 0001 0000000000000001 0000000000000000 00000004 aabb"));
+        channel.writeInbound(half);
+        channel.finishAndReleaseAll();
+        assertThat(half.refCnt()).isZero();
+    }
+
+    @Test
+    void survivesGarbage() {
+        long seed = System.nanoTime();
+        RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
+        for (int round = 0; round < 2000; round++) {
+            byte[] garbage = new byte[random.nextInt(1, 200)];
+            random.nextBytes(garbage);
+            byte[] bytes = switch (round % 3) {
+                case 0 -> garbage;
+                case 1 -> concat(Wire.bytes(FLAGS, OPTION), garbage);
+                default -> concat(Wire.bytes(FLAGS, GO_DISK, REQUEST), garbage);
+            };
+            assertThat(Wire.decode(
+                            NbdServerDecoder::new,
+                            NbdServerDecoderTest::startOnGo,
+                            bytes,
+                            random.nextInt(bytes.length)))
+                    .as("seed %d round %d", seed, round)
+                    .allMatch(message -> !message.contains("Exception") || message.startsWith("NbdProtocolException"));
+        }
+    }
+
+    private static byte[] concat(byte[] first, byte[] second) {
+        return Wire.bytes(Unpooled.wrappedBuffer(first, second));
+    }
+}
