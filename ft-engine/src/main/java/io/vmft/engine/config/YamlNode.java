@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 /** A YAML document with the line of every value, which Jackson's own tree forgets. */
 sealed interface YamlNode {
@@ -42,10 +43,7 @@ sealed interface YamlNode {
             return document;
         } catch (JsonProcessingException e) {
             String where = e.getLocation() == null ? "" : ":" + e.getLocation().getLineNr();
-            throw new ConfigException(
-                    file + where + ": not YAML: "
-                            + e.getOriginalMessage().lines().findFirst().orElse(""),
-                    e);
+            throw new ConfigException(file + where + ": not YAML: " + complaint(e), e);
         } catch (IOException e) {
             throw new ConfigException(file + ": " + IoReasons.of(e), e);
         }
@@ -85,6 +83,14 @@ sealed interface YamlNode {
             }
         }
         return new Mapping(entries, line);
+    }
+
+    /** The parser's words without its pictures, which are indented. */
+    private static String complaint(JsonProcessingException e) {
+        return e.getOriginalMessage()
+                .lines()
+                .filter(line -> !line.isBlank() && !line.startsWith(" "))
+                .collect(Collectors.joining("; "));
     }
 
     private static int line(JsonParser parser) {

@@ -100,7 +100,7 @@ public final class NetGate implements AutoCloseable {
      *
      * @param vm names threads and messages
      * @param nic index of the card
-     * @param socket where QEMU will connect, once; what lies there is replaced
+     * @param socket where QEMU will connect, once; what lies there is replaced, and it is gone when QEMU has
      * @param port the tap; closed with the gate, and also if this fails
      * @param maxHeldBytes bound of held frames, at least one frame of the greatest length (68 KiB)
      * @param mode to start in: {@code OPEN} on a primary, {@code CLOSED} on a standby
@@ -250,6 +250,7 @@ public final class NetGate implements AutoCloseable {
         try (SocketChannel channel = server.accept()) {
             qemu = channel;
             server.close();
+            Files.deleteIfExists(socket);
             while (!closed && fromQemu.next(channel)) {
                 take();
             }

@@ -9,8 +9,6 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
@@ -27,6 +25,7 @@ public final class Tap implements FramePort {
     private static final long SIOCSIFFLAGS = 0x8914;
     private static final long SIOCGIFINDEX = 0x8933;
     private static final long SIOCBRADDIF = 0x89a2;
+    private static final long SIOCBRDELIF = 0x89a3;
     private static final short IFF_TAP_NO_PI = 0x1002;
     private static final short IFF_UP = 1;
 
@@ -195,11 +194,12 @@ public final class Tap implements FramePort {
         MemorySegment join = ifreq(arena, bridge);
         join.set(JAVA_INT, IFREQ_VALUE, request.get(JAVA_INT, IFREQ_VALUE));
         int joined = LibC.ioctl(socket, SIOCBRADDIF, join);
-        if (joined == -LibC.EBUSY && isIn(name, bridge)) {
-            return;
+        if (joined == -LibC.EBUSY && LibC.ioctl(socket, SIOCBRDELIF, join) >= 0) {
+            // It was in this bridge already.
+            joined = LibC.ioctl(socket, SIOCBRADDIF, join);
         }
         if (joined < 0) {
-            throw new TapException(name, -joined, joinReason(bridge, -joined));
+            throw new TapException(name, -joined, joinReason(name, bridge, -joined));
         }
     }
 
@@ -215,16 +215,6 @@ public final class Tap implements FramePort {
         if (set < 0) {
             throw new TapException(
                     name, -set, "cannot be set up: " + LibC.words(-set) + "; run ip link set " + name + " up as root");
-        }
-    }
-
-    private static boolean isIn(String name, String bridge) {
-        Path master = Path.of("/sys/class/net", name, "master");
-        try {
-            return Files.readSymbolicLink(master).getFileName().toString().equals(bridge);
-        } catch (IOException e) {
-            // No such link: in no bridge.
-            return false;
         }
     }
 
@@ -258,10 +248,11 @@ public final class Tap implements FramePort {
         };
     }
 
-    private static String joinReason(String bridge, int errno) {
+    private static String joinReason(String name, String bridge, int errno) {
         return switch (errno) {
             case LibC.ENODEV -> "bridge " + bridge + " does not exist; make it: ip link add " + bridge + " type bridge";
-            case LibC.EBUSY -> "is in another bridge than " + bridge + "; take it out: ip link set TAP nomaster";
+            case LibC.EBUSY ->
+                "is in another bridge than " + bridge + "; take it out: ip link set " + name + " nomaster";
             case LibC.EPERM, LibC.EACCES ->
                 "not permitted to put it into bridge " + bridge + "; run as root, or put it there first";
             default -> "cannot be put into " + bridge + ": " + LibC.words(errno) + "; is that a bridge?";

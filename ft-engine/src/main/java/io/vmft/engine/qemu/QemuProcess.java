@@ -48,9 +48,9 @@ public final class QemuProcess {
         try {
             return started.get();
         } catch (ExecutionException e) {
-            throw new QemuException(
-                    vm + ": cannot start " + commandLine.getFirst() + "; install QEMU or set the key qemu",
-                    e.getCause());
+            Throwable cause = e.getCause();
+            String reason = cause == null ? "" : String.valueOf(cause.getMessage());
+            throw new QemuException(vm + ": cannot start QEMU: " + reason + "; install it or set the key qemu", cause);
         }
     }
 
