@@ -26,8 +26,6 @@ public final class FrameDecoder extends ChannelInboundHandlerAdapter {
     private long epoch;
     private int lengthBytes;
     private @Nullable ByteBuf payload;
-    /** What was read but cannot be placed yet, because the allocator had no room. */
-    private @Nullable ByteBuf waiting;
 
     public FrameDecoder(PayloadAllocator allocator) {
         this.allocator = allocator;
@@ -36,44 +34,15 @@ public final class FrameDecoder extends ChannelInboundHandlerAdapter {
     @Override
     public void channelRead(ChannelHandlerContext ctx, Object message) {
         ByteBuf in = (ByteBuf) message;
-        if (waiting != null) {
-            waiting = Unpooled.wrappedBuffer(waiting, in);
-            return;
-        }
-        decode(ctx, in);
-    }
-
-    /** Goes on after the allocator had no room. On the channel's event loop only. */
-    public void resume(ChannelHandlerContext ctx) {
-        ByteBuf in = waiting;
-        if (in == null) {
-            return;
-        }
-        waiting = null;
-        decode(ctx, in);
-        if (waiting == null) {
-            ctx.channel().config().setAutoRead(true);
-        }
-    }
-
-    private void decode(ChannelHandlerContext ctx, ByteBuf in) {
-        boolean keep = false;
         try {
             while (state != State.BROKEN && (in.isReadable() || payloadIsWhole())) {
-                if (!step(ctx, in)) {
-                    ctx.channel().config().setAutoRead(false);
-                    waiting = in;
-                    keep = true;
-                    return;
-                }
+                step(ctx, in);
             }
         } catch (CorruptedFrameException e) {
             state = State.BROKEN;
             ctx.fireExceptionCaught(e);
         } finally {
-            if (!keep) {
-                in.release();
-            }
+            in.release();
         }
     }
 
@@ -81,22 +50,18 @@ public final class FrameDecoder extends ChannelInboundHandlerAdapter {
         return state == State.PAYLOAD && lengthBytes == 0;
     }
 
-    /** Takes what it can; false when the payload has no place yet. */
-    private boolean step(ChannelHandlerContext ctx, ByteBuf in) {
+    private void step(ChannelHandlerContext ctx, ByteBuf in) {
         if (state == State.HEADER) {
             in.readBytes(header, Math.min(in.readableBytes(), header.writableBytes()));
             if (!header.isWritable()) {
                 readHeader();
                 state = State.PAYLOAD;
             }
-            return true;
+            return;
         }
         ByteBuf target = payload;
         if (target == null) {
             target = lengthBytes == 0 ? Unpooled.EMPTY_BUFFER : allocator.allocate(type, lengthBytes);
-            if (target == null) {
-                return false;
-            }
             payload = target;
         }
         int missing = lengthBytes - target.readableBytes();
@@ -104,7 +69,6 @@ public final class FrameDecoder extends ChannelInboundHandlerAdapter {
         if (target.readableBytes() == lengthBytes) {
             emit(ctx, target);
         }
-        return true;
     }
 
     private void readHeader() {
@@ -146,10 +110,6 @@ public final class FrameDecoder extends ChannelInboundHandlerAdapter {
         if (payload != null) {
             payload.release();
             payload = null;
-        }
-        if (waiting != null) {
-            waiting.release();
-            waiting = null;
         }
     }
 }

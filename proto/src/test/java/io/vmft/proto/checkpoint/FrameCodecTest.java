@@ -10,9 +10,6 @@ import io.netty.channel.embedded.EmbeddedChannel;
 import io.netty.handler.codec.CorruptedFrameException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.ArrayList;
-import java.util.List;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 class FrameCodecTest {
@@ -80,28 +77,6 @@ class FrameCodecTest {
         assertThatThrownBy(() -> channel.writeInbound(Unpooled.copiedBuffer(
                         "GET / HTTP/1.1\r\nHost: x\r\n", java.nio.charset.StandardCharsets.UTF_8)))
                 .hasMessageContaining("not a checkpoint frame");
-        channel.finishAndReleaseAll();
-    }
-
-    @Test
-    void withoutRoomReadingStopsAndGoesOnLater() {
-        List<@Nullable ByteBuf> room = new ArrayList<>();
-        room.add(null);
-        FrameDecoder decoder = new FrameDecoder(
-                (type, length) -> room.isEmpty() ? Unpooled.buffer(length) : room.remove(room.size() - 1));
-        EmbeddedChannel channel = new EmbeddedChannel(decoder);
-        byte[] wire = encode(new Frame(FrameType.DEVICE_STATE, 9, bytes(8, 9)), Frame.empty(FrameType.END, 9));
-        channel.writeInbound(Unpooled.copiedBuffer(wire));
-        assertThat(channel.<Frame>readInbound()).isNull();
-        assertThat(channel.config().isAutoRead()).isFalse();
-
-        decoder.resume(channel.pipeline().context(decoder));
-
-        Frame frame = channel.readInbound();
-        assertThat(hex(ByteBufUtil.getBytes(frame.payload()))).isEqualTo("0809");
-        assertThat(((Frame) channel.readInbound()).type()).isEqualTo(FrameType.END);
-        assertThat(channel.config().isAutoRead()).isTrue();
-        frame.release();
         channel.finishAndReleaseAll();
     }
 

@@ -1,0 +1,225 @@
+package io.vmft.engine.blk;
+
+import com.google.common.util.concurrent.FutureCallback;
+import com.google.common.util.concurrent.Futures;
+import com.google.common.util.concurrent.ListenableFuture;
+import com.google.common.util.concurrent.MoreExecutors;
+import io.grpc.ConnectivityState;
+import io.grpc.ManagedChannel;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.NettyChannelBuilder;
+import io.vmft.proto.blk.v1.ArbiterGrpc;
+import io.vmft.proto.blk.v1.ArbiterReply;
+import io.vmft.proto.blk.v1.BeginProtectRequest;
+import io.vmft.proto.blk.v1.CloseRequest;
+import io.vmft.proto.blk.v1.CommitRequest;
+import io.vmft.proto.blk.v1.EpochReply;
+import io.vmft.proto.blk.v1.EpochsGrpc;
+import io.vmft.proto.blk.v1.GetRequest;
+import io.vmft.proto.blk.v1.GoSoloRequest;
+import io.vmft.proto.blk.v1.OpenRequest;
+import io.vmft.proto.blk.v1.SealRequest;
+import io.vmft.proto.blk.v1.TakeOverReply;
+import io.vmft.proto.blk.v1.TakeOverRequest;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Calls to one block server's control port.
+ *
+ * <p>A call that changes who may run a VM, and {@code commit}, is repeated until it is answered: each is idempotent for its caller, and
+ * without the answer nobody knows what holds. {@code seal} is bounded, because a stopped VM waits for it. An answer, a refusal
+ * included, completes the future normally; it fails only when the server cannot understand the call, or on {@link #close}.
+ *
+ * <p>Thread-safe. Futures complete on gRPC's thread: callers move to their own.
+ */
+public final class BlkControl implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(BlkControl.class);
+    private static final Duration ATTEMPT = Duration.ofSeconds(5);
+    private static final Duration RECONNECT = Duration.ofMillis(200);
+
+    private final String address;
+    private final ScheduledExecutorService timer;
+    private final ManagedChannel channel;
+    private final ArbiterGrpc.ArbiterFutureStub arbiter;
+    private final EpochsGrpc.EpochsFutureStub epochs;
+    private volatile boolean closed;
+
+    /**
+     * Does not wait for the server to be there.
+     *
+     * @param address {@code HOST:PORT}
+     * @param timer for reconnecting; stays the caller's
+     */
+    public BlkControl(String address, ScheduledExecutorService timer) {
+        this.address = address;
+        this.timer = timer;
+        this.channel = NettyChannelBuilder.forTarget("dns:///" + address)
+                .usePlaintext()
+                .directExecutor()
+                .keepAliveTime(5, TimeUnit.SECONDS)
+                .keepAliveTimeout(5, TimeUnit.SECONDS)
+                .maxInboundMessageSize(1 << 20)
+                .build();
+        this.arbiter = ArbiterGrpc.newFutureStub(channel).withWaitForReady();
+        this.epochs = EpochsGrpc.newFutureStub(channel).withWaitForReady();
+        watch(channel.getState(true));
+    }
+
+    /** Where the server is, as configured. */
+    public String address() {
+        return address;
+    }
+
+    public CompletableFuture<ArbiterReply> get(String vm) {
+        return untilAnswered(
+                "Get", () -> arbiter().get(GetRequest.newBuilder().setVm(vm).build()));
+    }
+
+    public CompletableFuture<ArbiterReply> open(OpenRequest request) {
+        return untilAnswered("Open", () -> arbiter().open(request));
+    }
+
+    public CompletableFuture<ArbiterReply> beginProtect(BeginProtectRequest request) {
+        return untilAnswered("BeginProtect", () -> arbiter().beginProtect(request));
+    }
+
+    public CompletableFuture<ArbiterReply> goSolo(GoSoloRequest request) {
+        return untilAnswered("GoSolo", () -> arbiter().goSolo(request));
+    }
+
+    public CompletableFuture<TakeOverReply> takeOver(TakeOverRequest request) {
+        return untilAnswered("TakeOver", () -> arbiter().takeOver(request));
+    }
+
+    public CompletableFuture<ArbiterReply> closeVm(String vm, long generation) {
+        CloseRequest request =
+                CloseRequest.newBuilder().setVm(vm).setGeneration(generation).build();
+        return untilAnswered("Close", () -> arbiter().close(request));
+    }
+
+    /** Fails with the gRPC status when there was no answer within {@code limit}: whether the server sealed is then unknown. */
+    public CompletableFuture<EpochReply> seal(String vm, long generation, long epoch, Duration limit) {
+        SealRequest request = SealRequest.newBuilder()
+                .setVm(vm)
+                .setGeneration(generation)
+                .setEpoch(epoch)
+                .build();
+        return toFuture(epochs.withDeadlineAfter(limit).seal(request));
+    }
+
+    public CompletableFuture<EpochReply> commit(String vm, long generation, long epoch) {
+        CommitRequest request = CommitRequest.newBuilder()
+                .setVm(vm)
+                .setGeneration(generation)
+                .setEpoch(epoch)
+                .build();
+        return untilAnswered("Commit", () -> epochs.withDeadlineAfter(ATTEMPT).commit(request));
+    }
+
+    /** Pending calls fail. */
+    @Override
+    public void close() {
+        closed = true;
+        channel.shutdownNow();
+    }
+
+    private ArbiterGrpc.ArbiterFutureStub arbiter() {
+        return arbiter.withDeadlineAfter(ATTEMPT);
+    }
+
+    private <T> CompletableFuture<T> untilAnswered(String call, Supplier<ListenableFuture<T>> attempt) {
+        return toFuture(attempt.get())
+                .handle((answer, failure) -> {
+                    if (failure == null) {
+                        return CompletableFuture.completedFuture(answer);
+                    }
+                    if (closed || !mayBeAnsweredLater(failure)) {
+                        return CompletableFuture.<T>failedFuture(failure);
+                    }
+                    log.warn("{}: {} not answered ({}), asking again", address, call, failure.getMessage());
+                    return CompletableFuture.supplyAsync(
+                                    () -> untilAnswered(call, attempt),
+                                    CompletableFuture.delayedExecutor(
+                                            RECONNECT.toMillis(), TimeUnit.MILLISECONDS, timer))
+                            .thenCompose(Function.identity());
+                })
+                .thenCompose(Function.identity());
+    }
+
+    private static boolean mayBeAnsweredLater(Throwable failure) {
+        return failure instanceof StatusRuntimeException e
+                && switch (e.getStatus().getCode()) {
+                    case UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, RESOURCE_EXHAUSTED, ABORTED -> true;
+                    default -> false;
+                };
+    }
+
+    private static <T> CompletableFuture<T> toFuture(ListenableFuture<T> call) {
+        CompletableFuture<T> result = new CompletableFuture<>();
+        Futures.addCallback(
+                call,
+                new FutureCallback<T>() {
+                    @Override
+                    public void onSuccess(@Nullable T answer) {
+                        result.complete(answer);
+                    }
+
+                    @Override
+                    public void onFailure(Throwable failure) {
+                        result.completeExceptionally(failure);
+                    }
+                },
+                MoreExecutors.directExecutor());
+        return result;
+    }
+
+    /** gRPC backs off for up to two minutes; a VM waits for this server, so it is asked again five times a second. */
+    private void watch(ConnectivityState state) {
+        if (closed) {
+            return;
+        }
+        channel.notifyWhenStateChanged(state, () -> {
+            ConnectivityState now = channel.getState(true);
+            if (now == ConnectivityState.TRANSIENT_FAILURE) {
+                log.info("block server {} does not answer; trying until it does", address);
+            } else if (now == ConnectivityState.READY) {
+                log.info("block server {} is there", address);
+            }
+            watch(now);
+        });
+        if (state == ConnectivityState.TRANSIENT_FAILURE) {
+            retrySoon();
+        }
+    }
+
+    private void retrySoon() {
+        timer.schedule(
+                () -> {
+                    if (!closed && channel.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
+                        channel.resetConnectBackoff();
+                        retrySoon();
+                    }
+                },
+                RECONNECT.toMillis(),
+                TimeUnit.MILLISECONDS);
+    }
+
+    /** What went wrong, in one line. */
+    public static String describe(Throwable failure) {
+        return failure instanceof StatusRuntimeException e
+                ? e.getStatus().getCode()
+                        + (e.getStatus().getDescription() == null
+                                ? ""
+                                : ": " + e.getStatus().getDescription())
+                : Status.fromThrowable(failure).toString();
+    }
+}

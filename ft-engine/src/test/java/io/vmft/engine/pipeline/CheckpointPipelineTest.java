@@ -1,0 +1,116 @@
+package io.vmft.engine.pipeline;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.vmft.engine.pipeline.PipelineAction.Abort;
+import io.vmft.engine.pipeline.PipelineAction.Commit;
+import io.vmft.engine.pipeline.PipelineAction.ConfirmSealed;
+import io.vmft.engine.pipeline.PipelineAction.Mark;
+import io.vmft.engine.pipeline.PipelineAction.Release;
+import io.vmft.engine.pipeline.PipelineAction.Seal;
+import io.vmft.engine.pipeline.PipelineAction.SendEnd;
+import io.vmft.engine.pipeline.PipelineAction.TellCommitted;
+import io.vmft.engine.pipeline.PipelineAction.Trigger;
+import io.vmft.engine.pipeline.PipelineAction.VoidPause;
+import org.junit.jupiter.api.Test;
+
+class CheckpointPipelineTest {
+    private final CheckpointPipeline pipeline = new CheckpointPipeline(5, 2);
+
+    @Test
+    void anEpochGoesFromTriggerToRelease() {
+        assertThat(pipeline.due()).containsExactly(new Trigger(5));
+        assertThat(pipeline.openEpoch()).isEqualTo(6);
+        assertThat(pipeline.paused(5)).containsExactly(new Mark(5), new Seal(5));
+        assertThat(pipeline.sealed(5)).containsExactly(new ConfirmSealed(5));
+        assertThat(pipeline.harvested(5, true, 17)).containsExactly(new SendEnd(5, 17));
+        assertThat(pipeline.complete(5)).containsExactly(new Commit(5));
+        assertThat(pipeline.committed(5)).containsExactly(new Release(5), new TellCommitted(5));
+        assertThat(pipeline.committedEpoch()).isEqualTo(5);
+        assertThat(pipeline.inFlight()).isZero();
+    }
+
+    @Test
+    void onlyOnePauseAtATime() {
+        pipeline.due();
+        assertThat(pipeline.due()).isEmpty();
+        pipeline.paused(5);
+        assertThat(pipeline.due()).isEmpty();
+    }
+
+    @Test
+    void theBoundOfEpochsInFlightDelaysThePause() {
+        send(5);
+        send(6);
+        assertThat(pipeline.canPause()).isFalse();
+        assertThat(pipeline.due()).isEmpty();
+        pipeline.complete(5);
+        assertThat(pipeline.canPause()).isFalse();
+        pipeline.committed(5);
+        assertThat(pipeline.due()).containsExactly(new Trigger(7));
+    }
+
+    @Test
+    void aCommitUnderWayIsFollowedByOneForTheNewestCompleteEpoch() {
+        send(5);
+        send(6);
+        assertThat(pipeline.complete(5)).containsExactly(new Commit(5));
+        assertThat(pipeline.complete(6)).isEmpty();
+        assertThat(pipeline.committed(5)).containsExactly(new Release(5), new TellCommitted(5), new Commit(6));
+        assertThat(pipeline.committed(6)).containsExactly(new Release(6), new TellCommitted(6));
+    }
+
+    @Test
+    void aFailedSealVoidsTheCheckpointAndUsesItsNumberUp() {
+        pipeline.due();
+        pipeline.paused(5);
+        assertThat(pipeline.sealFailed(5)).containsExactly(new VoidPause(5));
+        assertThat(pipeline.sealed(5)).as("a late answer").isEmpty();
+        assertThat(pipeline.harvested(5, false, 3)).containsExactly(new Abort(5));
+        assertThat(pipeline.due()).containsExactly(new Trigger(6));
+    }
+
+    @Test
+    void theLibrarysVerdictWins() {
+        pipeline.due();
+        pipeline.paused(5);
+        pipeline.sealed(5);
+        assertThat(pipeline.harvested(5, false, 3)).containsExactly(new Abort(5));
+        assertThat(pipeline.inFlight()).isZero();
+    }
+
+    @Test
+    void aValidHarvestWithoutASealIsNotSent() {
+        pipeline.due();
+        pipeline.paused(5);
+        assertThat(pipeline.harvested(5, true, 3)).containsExactly(new Abort(5));
+    }
+
+    @Test
+    void aFailedSaveVoidsWhateverWasReached() {
+        pipeline.due();
+        assertThat(pipeline.saveFailed(5)).containsExactly(new Abort(5));
+        pipeline.due();
+        pipeline.paused(6);
+        assertThat(pipeline.saveFailed(6)).containsExactly(new Abort(6));
+        assertThat(pipeline.saveFailed(6)).as("once").isEmpty();
+    }
+
+    @Test
+    void whatNoLegalRunContainsIsRefused() {
+        assertThatThrownBy(() -> pipeline.complete(5)).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(() -> pipeline.committed(5)).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(() -> pipeline.paused(5)).isInstanceOf(IllegalStateException.class);
+        send(5);
+        send(6);
+        assertThatThrownBy(() -> pipeline.complete(6)).isInstanceOf(IllegalStateException.class);
+    }
+
+    private void send(long epoch) {
+        assertThat(pipeline.due()).containsExactly(new Trigger(epoch));
+        pipeline.paused(epoch);
+        pipeline.sealed(epoch);
+        pipeline.harvested(epoch, true, 1);
+    }
+}
