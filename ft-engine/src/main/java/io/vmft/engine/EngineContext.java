@@ -1,0 +1,35 @@
+package io.vmft.engine;
+
+import io.netty.channel.EventLoop;
+import io.vmft.engine.blk.BlkControl;
+import io.vmft.engine.config.Fingerprint;
+import io.vmft.engine.config.VmConfig;
+import io.vmft.engine.qemu.QemuInfo;
+import io.vmft.engine.replication.LinkConfig;
+import io.vmft.engine.vm.VmPaths;
+
+/**
+ * What every role of one engine shares.
+ *
+ * @param host this host's name, as the arbiter and the other host see it
+ * @param loop the one thread on which roles run
+ * @param fingerprint what both hosts must agree on, as settled here
+ */
+public record EngineContext(
+        VmConfig config,
+        QemuInfo qemu,
+        Fingerprint fingerprint,
+        String host,
+        VmPaths paths,
+        EventLoop loop,
+        BlkControl control) {
+    /** The VM's name. */
+    public String vm() {
+        return config.name();
+    }
+
+    public LinkConfig linkConfig() {
+        return new LinkConfig(
+                config.protection().heartbeat(), config.protection().failureTimeout());
+    }
+}

@@ -1,0 +1,378 @@
+package io.vmft.engine.primary;
+
+import io.vmft.engine.EngineContext;
+import io.vmft.engine.EngineException;
+import io.vmft.engine.EngineStatus;
+import io.vmft.engine.Role;
+import io.vmft.engine.blk.BlkControl;
+import io.vmft.engine.config.Endpoint.HostPort;
+import io.vmft.engine.qemu.QemuExit;
+import io.vmft.engine.vm.GuestVm;
+import io.vmft.engine.vm.VmEvents;
+import io.vmft.kvm.Chunk;
+import io.vmft.kvm.Harvest;
+import io.vmft.proto.blk.v1.ArbiterRecord;
+import io.vmft.proto.blk.v1.ArbiterReply;
+import io.vmft.proto.blk.v1.GoSoloRequest;
+import io.vmft.proto.blk.v1.Mode;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Runs the VM on this host: alone, or protected by one {@link ProtectionSession} at a time. When the backup is lost it asks the
+ * arbiter to go solo, and lets output go only when that was granted. When the arbiter gave the VM to another host, QEMU is killed
+ * at once. On the engine's loop only.
+ */
+public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owner {
+    /** Hears how the VM ends. */
+    @FunctionalInterface
+    public interface Ended {
+        /**
+         * The role is over and nothing of it runs.
+         *
+         * @param failure absent if the guest was shut down or an operator ended it
+         */
+        void ended(@Nullable EngineException failure);
+    }
+
+    private static final Logger log = LoggerFactory.getLogger(PrimaryRole.class);
+    private static final long AUTO_PROTECT_MILLIS = 1000;
+
+    private final EngineContext context;
+    private final GuestVm vm;
+    private final Ended ended;
+    private final EpochStats stats = new EpochStats();
+    private final EngineStatus.@Nullable TakeOver takeOver;
+
+    private ArbiterRecord record;
+    private @Nullable ProtectionSession session;
+    /** What an operator's protect command waits for. */
+    private @Nullable CompletableFuture<String> asked;
+
+    private int nextStandby;
+    private String lastAutoFailure = "";
+    private @Nullable String stopReason;
+    private @Nullable String fencedBy;
+    private boolean goingSolo;
+    private boolean paused;
+    private boolean over;
+    private final CompletableFuture<Void> gone = new CompletableFuture<>();
+
+    /**
+     * Takes over a running VM; {@link #start} begins the work.
+     *
+     * @param record as the arbiter gave it: mode SOLO, this host the primary
+     * @param takeOver how this host came to run it, if not by booting it
+     */
+    public PrimaryRole(
+            EngineContext context,
+            GuestVm vm,
+            ArbiterRecord record,
+            EngineStatus.@Nullable TakeOver takeOver,
+            Ended ended) {
+        this.context = context;
+        this.vm = vm;
+        this.record = record;
+        this.takeOver = takeOver;
+        this.ended = ended;
+    }
+
+    /** Listens to the VM and looks for a standby if the configuration says so. */
+    public void start() {
+        vm.listen(this);
+        autoProtect();
+    }
+
+    @Override
+    public CompletableFuture<String> protect(Optional<HostPort> standby) {
+        ProtectionSession current = session;
+        if (current != null && current.isProtected()) {
+            return CompletableFuture.completedFuture(
+                    context.vm() + ": is protected by " + record.getBackup() + " already");
+        }
+        List<HostPort> standbys = context.config().protection().standbys();
+        if (standby.isEmpty() && standbys.isEmpty() && current == null) {
+            return CompletableFuture.failedFuture(
+                    new EngineException(
+                            context.vm()
+                                    + ": no standby is configured; name one (protect VM HOST:PORT) or list some under protection.standbys"));
+        }
+        if (over || goingSolo || paused || asked != null) {
+            return CompletableFuture.failedFuture(new EngineException(
+                    context.vm() + ": cannot start to protect now, something else is under way; ask again"));
+        }
+        CompletableFuture<String> result = new CompletableFuture<>();
+        asked = result;
+        if (current == null) {
+            begin(standby.orElseGet(this::takeNextStandby));
+        }
+        return result;
+    }
+
+    @Override
+    public CompletableFuture<Long> pause() {
+        if (paused) {
+            return CompletableFuture.failedFuture(new EngineException(context.vm() + ": is paused already"));
+        }
+        ProtectionSession current = session;
+        if (goingSolo || (current != null && !current.isProtected())) {
+            return CompletableFuture.failedFuture(new EngineException(
+                    context.vm() + ": cannot be paused while protection begins or ends; ask again"));
+        }
+        paused = true;
+        return current == null ? vm.stop().thenApply(stopped -> 0L) : current.pause();
+    }
+
+    @Override
+    public CompletableFuture<Void> resume() {
+        if (!paused) {
+            return CompletableFuture.failedFuture(new EngineException(context.vm() + ": is not paused"));
+        }
+        paused = false;
+        return vm.cont()
+                .thenRunAsync(
+                        () -> {
+                            if (session != null) {
+                                session.resume();
+                            }
+                        },
+                        context.loop());
+    }
+
+    @Override
+    public CompletableFuture<Void> stop(String reason) {
+        if (!over && stopReason == null) {
+            stopReason = reason;
+            log.info("{}: generation {}: ending the VM: {}", context.vm(), record.getGeneration(), reason);
+            vm.quit();
+        }
+        return gone;
+    }
+
+    @Override
+    public EngineStatus status() {
+        ProtectionSession current = session;
+        return new EngineStatus(
+                context.vm(),
+                context.host(),
+                "primary",
+                mode().toString().toLowerCase(Locale.ROOT),
+                paused ? "paused" : goingSolo ? "going solo" : current == null ? "running" : current.describe(),
+                record.getGeneration(),
+                current == null ? 0 : current.openEpoch(),
+                current == null ? record.getCommittedEpoch() : current.committedEpoch(),
+                current == null ? 0 : current.completeEpoch(),
+                stats.epochs(),
+                stats.voidCheckpoints(),
+                stats.pauseMillis(50),
+                stats.pauseMillis(99),
+                stats.dirtyPagesLast(),
+                vm.heldFrames(),
+                context.qemu().accelerator().toString(),
+                context.qemu().version(),
+                vm.pid(),
+                ProcessHandle.current().pid(),
+                current == null ? null : current.standby().toString(),
+                null,
+                takeOver);
+    }
+
+    private Mode mode() {
+        return session != null && session.isProtected() ? Mode.PROTECTED : record.getMode();
+    }
+
+    private void autoProtect() {
+        if (over) {
+            return;
+        }
+        var protection = context.config().protection();
+        if (protection.auto()
+                && !protection.standbys().isEmpty()
+                && session == null
+                && !goingSolo
+                && !paused
+                && stopReason == null) {
+            begin(takeNextStandby());
+        }
+        context.loop().schedule(this::autoProtect, AUTO_PROTECT_MILLIS, TimeUnit.MILLISECONDS);
+    }
+
+    private HostPort takeNextStandby() {
+        List<HostPort> standbys = context.config().protection().standbys();
+        return standbys.get(Math.floorMod(nextStandby++, standbys.size()));
+    }
+
+    private void begin(HostPort standby) {
+        ProtectionSession next = new ProtectionSession(context, vm, standby, record.getGeneration(), stats, this);
+        session = next;
+        next.start();
+    }
+
+    @Override
+    public void recordChanged(ArbiterRecord changed) {
+        record = changed;
+    }
+
+    @Override
+    public void protectedNow(ProtectionSession from) {
+        lastAutoFailure = "";
+        log.info(
+                "{}: generation {}, epoch {}: PROTECTED by {} ({})",
+                context.vm(),
+                record.getGeneration(),
+                from.committedEpoch(),
+                record.getBackup(),
+                from.standby());
+        if (asked != null) {
+            asked.complete(context.vm() + ": protected by " + record.getBackup() + " (" + from.standby() + ")");
+            asked = null;
+        }
+    }
+
+    @Override
+    public void fenced(String message) {
+        if (fencedBy == null && !over) {
+            fencedBy = message;
+            log.error("{}: another host runs this VM now, ending it here: {}", context.vm(), message);
+            vm.kill();
+        }
+    }
+
+    @Override
+    public void ended(ProtectionSession from, String reason, boolean begun) {
+        session = null;
+        if (asked != null) {
+            asked.completeExceptionally(new EngineException(context.vm() + ": not protected: " + reason));
+            asked = null;
+        } else if (!begun && !reason.equals(lastAutoFailure)) {
+            lastAutoFailure = reason;
+            log.info("{}: not protected yet: {}; trying on", context.vm(), reason);
+        }
+        if (begun && !over && fencedBy == null && stopReason == null) {
+            goSolo(reason);
+        }
+    }
+
+    private void goSolo(String reason) {
+        goingSolo = true;
+        log.warn(
+                "{}: generation {}: lost the backup: {}; asking to go on alone",
+                context.vm(),
+                record.getGeneration(),
+                reason);
+        context.control()
+                .goSolo(GoSoloRequest.newBuilder()
+                        .setVm(context.vm())
+                        .setGeneration(record.getGeneration())
+                        .setReason(reason)
+                        .build())
+                .whenCompleteAsync(this::wentSolo, context.loop());
+    }
+
+    private void wentSolo(@Nullable ArbiterReply reply, @Nullable Throwable failure) {
+        goingSolo = false;
+        if (over) {
+            return;
+        }
+        if (reply == null || reply.hasRefusal()) {
+            fenced(
+                    reply != null
+                            ? reply.getRefusal().getMessage()
+                            : "the block server did not let it go on: "
+                                    + (failure == null ? "no answer" : BlkControl.describe(failure)));
+            return;
+        }
+        record = reply.getRecord();
+        vm.openOutput();
+        log.warn("{}: generation {}: UNPROTECTED, running alone", context.vm(), record.getGeneration());
+    }
+
+    @Override
+    public void paused(long epoch) {
+        if (session != null) {
+            session.paused(epoch);
+        } else {
+            vm.tracker().voidCheckpoint(epoch);
+        }
+    }
+
+    @Override
+    public void chunk(Chunk chunk) {
+        if (session != null) {
+            session.chunk(chunk);
+        } else {
+            vm.tracker().release(chunk.slot());
+        }
+    }
+
+    @Override
+    public void harvested(Harvest harvest) {
+        if (session != null) {
+            session.harvested(harvest);
+        }
+    }
+
+    @Override
+    public void resumed(long pauseNanos) {
+        if (session != null) {
+            session.resumed(pauseNanos);
+        }
+    }
+
+    @Override
+    public void exited(QemuExit exit, boolean guestShutDown) {
+        over = true;
+        if (fencedBy != null) {
+            finish(new EngineException(context.vm() + ": fenced: " + fencedBy));
+            return;
+        }
+        boolean ordered = guestShutDown || stopReason != null;
+        if (!ordered) {
+            // The backup sees the connection close and takes over; without one the record stays, and `run` boots it
+            // again.
+            if (session != null) {
+                session.end("QEMU died here");
+            }
+            finish(new EngineException(context.vm() + ": " + exit.inWords()));
+            return;
+        }
+        String reason = stopReason == null ? "the guest was shut down" : stopReason;
+        // The backup hears of it only when the arbiter has closed the VM: until then it would be right to take over.
+        context.control()
+                .closeVm(context.vm(), record.getGeneration())
+                .whenCompleteAsync(
+                        (reply, failure) -> {
+                            ProtectionSession current = session;
+                            if (current != null) {
+                                current.sayBye(reason);
+                                current.end(reason);
+                            }
+                            if (reply != null && !reply.hasRefusal()) {
+                                log.info("{}: ended: {}", context.vm(), reason);
+                                finish(null);
+                            } else {
+                                finish(new EngineException(context.vm() + ": ended (" + reason
+                                        + "), but the block server did not close it: "
+                                        + (reply != null ? reply.getRefusal().getMessage() : String.valueOf(failure))));
+                            }
+                        },
+                        context.loop());
+    }
+
+    private void finish(@Nullable EngineException failure) {
+        if (asked != null) {
+            asked.completeExceptionally(
+                    failure == null ? new EngineException(context.vm() + ": the VM has ended") : failure);
+            asked = null;
+        }
+        vm.close();
+        gone.complete(null);
+        ended.ended(failure);
+    }
+}

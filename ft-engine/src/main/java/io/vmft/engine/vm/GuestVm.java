@@ -1,0 +1,350 @@
+package io.vmft.engine.vm;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.vmft.engine.EngineContext;
+import io.vmft.engine.config.Nic;
+import io.vmft.engine.config.VmConfig;
+import io.vmft.engine.net.NetGate;
+import io.vmft.engine.net.Tap;
+import io.vmft.engine.qemu.IncomingVm;
+import io.vmft.engine.qemu.QemuCommandLine;
+import io.vmft.engine.qemu.QemuExit;
+import io.vmft.engine.qemu.QemuProcess;
+import io.vmft.engine.qemu.QemuRuntime;
+import io.vmft.engine.qmp.QmpClient;
+import io.vmft.engine.qmp.QmpEvent;
+import io.vmft.engine.qmp.QmpListener;
+import io.vmft.kvm.Chunk;
+import io.vmft.kvm.Harvest;
+import io.vmft.kvm.Hello;
+import io.vmft.kvm.Tracker;
+import io.vmft.kvm.TrackerConfig;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One QEMU with everything around it. Made for a VM that boots ({@code generation} is the primary's, gates open) or for one that
+ * waits for a saved state (the standby's generation, gates closed).
+ *
+ * <p>Events go to whoever listens now, on the engine's loop. Methods may be called from the loop unless they say that they block.
+ */
+public final class GuestVm implements AutoCloseable {
+    /** How long the VM may stand still for a seal or for room before its checkpoint is void. */
+    public static final Duration PAUSE_TIMEOUT = Duration.ofSeconds(2);
+
+    private static final Logger log = LoggerFactory.getLogger(GuestVm.class);
+    private static final Duration START_TIMEOUT = Duration.ofSeconds(30);
+    private static final Duration RESTORE_TIMEOUT = Duration.ofSeconds(30);
+    private static final int SLOT_PAGES = 512;
+    private static final int MAX_SLOTS = 128;
+
+    private static final class Unheard implements VmEvents {
+        @Override
+        public void paused(long epoch) {}
+
+        @Override
+        public void chunk(Chunk chunk) {}
+
+        @Override
+        public void harvested(Harvest harvest) {}
+
+        @Override
+        public void resumed(long pauseNanos) {}
+
+        @Override
+        public void exited(QemuExit exit, boolean guestShutDown) {}
+    }
+
+    private final VmConfig config;
+    private final VmPaths paths;
+    private final QemuRuntime runtime;
+    private final Executor loop;
+    private final List<NetGate> gates = new ArrayList<>();
+
+    private @Nullable GuestRam ram;
+    private @Nullable Tracker tracker;
+    private @Nullable QemuProcess qemu;
+    private @Nullable QmpClient qmp;
+    private @Nullable IncomingVm incoming;
+
+    private VmEvents events = new Unheard();
+    private @Nullable QemuExit exit;
+    private boolean guestShutDown;
+    private boolean holding;
+    private boolean closed;
+    private long stoppedAtMicros = -1;
+
+    private GuestVm(EngineContext context, long generation, boolean waits) {
+        this.config = context.config();
+        this.paths = context.paths();
+        this.loop = context.loop();
+        this.runtime = new QemuRuntime(paths.directory(), paths.ramFile(), generation, waits);
+    }
+
+    /**
+     * Starts QEMU and waits until it answers. Blocks; not on the loop.
+     *
+     * @param waits wait for a saved state ({@link #restore}) instead of booting
+     * @throws IOException if anything of it cannot be started: nothing of it is left then
+     */
+    public static GuestVm start(EngineContext context, long generation, boolean waits)
+            throws IOException, InterruptedException {
+        GuestVm vm = new GuestVm(context, generation, waits);
+        try {
+            vm.open(context);
+        } catch (IOException | InterruptedException | RuntimeException e) {
+            vm.close();
+            throw e;
+        }
+        return vm;
+    }
+
+    private void open(EngineContext context) throws IOException, InterruptedException {
+        ram = GuestRam.create(paths.ramFile(), config.memoryBytes());
+        int slots = Math.clamp(
+                config.protection().stagingBytes() / ((long) SLOT_PAGES * TrackerConfig.PAGE_BYTES), 2, MAX_SLOTS);
+        Tracker opened = Tracker.open(
+                new TrackerConfig(
+                        paths.trackerSocket(),
+                        paths.stagingFile(),
+                        paths.stateFile(),
+                        paths.ramFile(),
+                        config.memoryBytes(),
+                        slots,
+                        SLOT_PAGES,
+                        PAUSE_TIMEOUT),
+                new TrackerEvents());
+        tracker = opened;
+        for (int i = 0; i < config.nics().size(); i++) {
+            Nic nic = config.nics().get(i);
+            gates.add(NetGate.open(
+                    config.name(),
+                    i,
+                    runtime.nicSocket(i),
+                    Tap.open(nic.tap(), nic.bridge()),
+                    config.protection().heldFramesBytes(),
+                    runtime.incoming() ? NetGate.Mode.CLOSED : NetGate.Mode.OPEN));
+        }
+        try (QmpListener listener = QmpListener.bind(runtime.qmpSocket())) {
+            QemuProcess started = QemuProcess.start(
+                    config.name(), QemuCommandLine.of(config, context.qemu(), runtime), opened.environment());
+            qemu = started;
+            CompletableFuture<QemuExit> exited = started.exited();
+            exited.thenAcceptAsync(this::exited, loop);
+            try {
+                qmp = listener.accept(config.name(), exited, this::event, START_TIMEOUT);
+            } catch (IOException e) {
+                throw new IOException(
+                        config.name() + ": QEMU did not start: "
+                                + (exited.isDone() ? exited.join().inWords() : e.getMessage()),
+                        e);
+            }
+        }
+        if (runtime.incoming()) {
+            incoming = IncomingVm.prepare(
+                    config.name(), present(qmp), present(qemu), runtime.incomingSocket(), START_TIMEOUT);
+        }
+    }
+
+    /** Who hears events from now on. On the loop. */
+    public void listen(VmEvents listener) {
+        events = listener;
+        if (exit != null) {
+            listener.exited(exit, guestShutDown);
+        }
+    }
+
+    public GuestRam ram() {
+        return present(ram);
+    }
+
+    public Tracker tracker() {
+        return present(tracker);
+    }
+
+    public long pid() {
+        return qemu == null ? 0 : qemu.pid();
+    }
+
+    /** Completes when QEMU has gone on after the pause; fails if it could not save its state. */
+    public CompletableFuture<JsonNode> saveState(long epoch) {
+        try {
+            tracker().arm(epoch);
+        } catch (IOException e) {
+            return CompletableFuture.failedFuture(e);
+        }
+        ObjectNode arguments = QmpClient.arguments()
+                .put("filename", paths.stateFile().toString())
+                .put("live", false);
+        return present(qmp).execute("xen-save-devices-state", arguments);
+    }
+
+    /** What the last pause saved; valid until the next {@link #saveState}. */
+    public byte[] savedState() throws IOException {
+        return Files.readAllBytes(paths.stateFile());
+    }
+
+    /** Feeds a saved state to a QEMU that waits for one; completes when the VM runs. */
+    public CompletableFuture<Void> restore(byte[] state) {
+        IncomingVm waiting = present(incoming);
+        CompletableFuture<Void> running = new CompletableFuture<>();
+        Thread.ofVirtual().name(config.name() + "-restore").start(() -> {
+            try {
+                waiting.restore(ByteBuffer.wrap(state), RESTORE_TIMEOUT);
+                running.complete(null);
+            } catch (IOException | InterruptedException | RuntimeException e) {
+                running.completeExceptionally(e);
+            }
+        });
+        return running;
+    }
+
+    /** What the guest sent so far belongs to epochs up to this one; from the first call on output is held. */
+    public void endEpochOutput(long epoch) {
+        for (NetGate gate : gates) {
+            if (holding) {
+                gate.mark(epoch);
+            } else {
+                gate.startHolding(epoch + 1);
+            }
+        }
+        holding = true;
+    }
+
+    /** Lets output of epochs up to this one go. */
+    public void releaseOutput(long epoch) {
+        for (NetGate gate : gates) {
+            gate.release(epoch);
+        }
+    }
+
+    /** Lets all output go, what is held and what comes. */
+    public void openOutput() {
+        gates.forEach(NetGate::openNow);
+        holding = false;
+    }
+
+    /** Frames that wait for their commit. */
+    public long heldFrames() {
+        return gates.stream().mapToLong(gate -> gate.counters().heldFrames()).sum();
+    }
+
+    /** Stops the guest; completes when it stands. A checkpoint of a stopped guest leaves it stopped. */
+    public CompletableFuture<JsonNode> stop() {
+        return present(qmp).execute("stop");
+    }
+
+    /** Lets a stopped guest go on. An operator's pause is no checkpoint's: its length is not reported. */
+    public CompletableFuture<JsonNode> cont() {
+        stoppedAtMicros = -1;
+        return present(qmp).execute("cont");
+    }
+
+    /** Asks QEMU to end; it flushes its disks. */
+    public void quit() {
+        present(qmp).execute("quit");
+    }
+
+    /** Ends QEMU at once and lets nothing more out. */
+    public void kill() {
+        gates.forEach(NetGate::close);
+        if (qemu != null) {
+            qemu.kill();
+        }
+    }
+
+    /** Ends everything. Blocks until QEMU is gone, which after SIGKILL it is at once. */
+    @Override
+    public void close() {
+        closed = true;
+        kill();
+        if (incoming != null) {
+            incoming.close();
+        }
+        if (qmp != null) {
+            qmp.close();
+        }
+        if (qemu != null) {
+            qemu.exited().join();
+        }
+        if (tracker != null) {
+            tracker.close();
+        }
+        if (ram != null) {
+            ram.close();
+            ram = null;
+        }
+    }
+
+    private void event(QmpEvent event) {
+        loop.execute(() -> handle(event));
+    }
+
+    private void handle(QmpEvent event) {
+        switch (event.name()) {
+            case "STOP" -> stoppedAtMicros = event.timestampMicros();
+            case "RESUME" -> {
+                if (stoppedAtMicros >= 0) {
+                    events.resumed((event.timestampMicros() - stoppedAtMicros) * 1000);
+                    stoppedAtMicros = -1;
+                }
+            }
+            case "SHUTDOWN" -> guestShutDown |= event.data().path("guest").asBoolean();
+            default -> log.debug("{}: QEMU event {}", config.name(), event);
+        }
+    }
+
+    private void exited(QemuExit how) {
+        exit = how;
+        if (!closed) {
+            events.exited(how, guestShutDown && how.status() == 0);
+        }
+    }
+
+    private static <T> T present(@Nullable T part) {
+        if (part == null) {
+            throw new IllegalStateException("the VM is not running");
+        }
+        return part;
+    }
+
+    private final class TrackerEvents implements Tracker.Listener {
+        @Override
+        public void connected(Hello hello) {
+            log.debug("{}: libvmft is in QEMU {}", config.name(), hello.pid());
+        }
+
+        @Override
+        public void paused(long epoch) {
+            loop.execute(() -> events.paused(epoch));
+        }
+
+        @Override
+        public void chunk(Chunk chunk) {
+            loop.execute(() -> events.chunk(chunk));
+        }
+
+        @Override
+        public void harvested(Harvest harvest) {
+            loop.execute(() -> events.harvested(harvest));
+        }
+
+        @Override
+        public void disconnected(@Nullable Throwable cause) {
+            if (cause != null) {
+                log.error("{}: lost libvmft: {}", config.name(), cause.getMessage());
+                kill();
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+package io.vmft.engine.vm;
+
+import io.vmft.engine.qemu.QemuExit;
+import io.vmft.kvm.Chunk;
+import io.vmft.kvm.Harvest;
+
+/** What happens to a {@link GuestVm}. Called on the engine's loop. */
+public interface VmEvents {
+    /** The VM is stopped and drained for the checkpoint of {@code epoch}. */
+    void paused(long epoch);
+
+    /** Pages of a checkpoint; the receiver gives the slot back. */
+    void chunk(Chunk chunk);
+
+    /** The pause's work is done. */
+    void harvested(Harvest harvest);
+
+    /** QEMU went on after a pause of this length, by its own clock. */
+    void resumed(long pauseNanos);
+
+    /** QEMU ended; nothing comes after. */
+    void exited(QemuExit exit, boolean guestShutDown);
+}
