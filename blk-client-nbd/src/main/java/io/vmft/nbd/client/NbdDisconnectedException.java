@@ -1,0 +1,12 @@
+package io.vmft.nbd.client;
+
+import java.io.IOException;
+
+/** The connection ended before a request was answered: whether it was carried out is unknown. */
+public final class NbdDisconnectedException extends IOException {
+    private static final long serialVersionUID = 1L;
+
+    NbdDisconnectedException(String message, Throwable cause) {
+        super(message, cause);
+    }
+}
