@@ -65,6 +65,7 @@ public final class StandbyRole implements Role, LinkListener {
 
     private static final Logger log = LoggerFactory.getLogger(StandbyRole.class);
 
+    private static final int MAX_LINKS = 8;
     private static final long STAGING_SLACK_BYTES = 64L << 20;
 
     private final EngineContext context;
@@ -75,6 +76,7 @@ public final class StandbyRole implements Role, LinkListener {
     private State state = State.WAITING;
     private @Nullable Channel listening;
     private @Nullable Link primary;
+    private int links;
     private @Nullable GuestVm vm;
     private @Nullable StandbyEpochs epochs;
     private String primaryHost = "";
@@ -98,11 +100,17 @@ public final class StandbyRole implements Role, LinkListener {
                         context.linkConfig(),
                         this::allocate,
                         this,
-                        link -> {})
+                        this::accepted)
                 .thenApply(channel -> {
                     listening = channel;
                     return (InetSocketAddress) channel.localAddress();
                 });
+    }
+
+    private void accepted(Link link) {
+        if (++links > MAX_LINKS) {
+            link.close("more than " + MAX_LINKS + " connections at a time");
+        }
     }
 
     /** INVARIANT: an honest primary has at most {@code max_in_flight} epochs here, each no larger than the guest's RAM. */
@@ -229,6 +237,8 @@ public final class StandbyRole implements Role, LinkListener {
                     Ready.newBuilder().setRefusal(why).build().toByteArray());
             return;
         }
+        // Opens the way to the block server now, so that a takeover need not.
+        context.control().get(context.vm());
         vm = started;
         epochs = new StandbyEpochs(started.ram());
         completed = 0;
@@ -252,7 +262,9 @@ public final class StandbyRole implements Role, LinkListener {
 
     @Override
     public void closed(Link from, String reason) {
+        links--;
         if (from != primary) {
+            log.info("{}: connection from {} ended: {}", context.vm(), from.peer(), reason);
             return;
         }
         primary = null;
@@ -319,7 +331,7 @@ public final class StandbyRole implements Role, LinkListener {
                         (running, failed) -> {
                             if (failed != null) {
                                 log.error(
-                                        "{}: epoch {}: QEMU could not go on: {}",
+                                        "{}: epoch {}: QEMU could not go on: {}; boot the VM with: vmft ft-engine run",
                                         context.vm(),
                                         reply.getEpoch(),
                                         failed.getMessage());
