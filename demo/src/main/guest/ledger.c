@@ -12,6 +12,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -87,9 +89,11 @@ static void ledger_open(struct ledger *ledger, const char *path) {
         die("%s: %s", path, strerror(errno));
     }
     // The file's name must survive too.
-    int directory = open("/data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", path);
+    int directory = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0 || fsync(directory) != 0) {
-        die("/data: %s", strerror(errno));
+        die("the folder of %s: %s", path, strerror(errno));
     }
     close(directory);
 }
@@ -180,7 +184,10 @@ static bool printable(const char *text) {
 }
 
 // Returns false when the client is to be dropped.
-static bool serve(int fd, const char *line, struct ledger *ledger) {
+static bool serve(int fd, const char *line, size_t length, struct ledger *ledger) {
+    if (strlen(line) != length) {
+        return answer(fd, "ERR only printable ASCII\n");
+    }
     if (strncmp(line, "APPEND ", 7) == 0) {
         if (!printable(line + 7)) {
             return answer(fd, "ERR only printable ASCII\n");
@@ -213,7 +220,7 @@ static bool readable(struct client *client, struct ledger *ledger) {
     char *end;
     while ((end = memchr(start, '\n', left)) != NULL) {
         *end = '\0';
-        if (!serve(client->fd, start, ledger)) {
+        if (!serve(client->fd, start, (size_t)(end - start), ledger)) {
             return false;
         }
         left -= (size_t)(end + 1 - start);
@@ -228,14 +235,18 @@ static bool readable(struct client *client, struct ledger *ledger) {
     return true;
 }
 
-static int listen_on(uint16_t port) {
+// Port 0 takes a free one and says which.
+static int listen_on(uint16_t *port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int on = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = INADDR_ANY};
+    socklen_t length = sizeof(struct sockaddr_in);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = INADDR_ANY};
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0
-        || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, MAX_CLIENTS) != 0) {
-        die("port %u: %s", port, strerror(errno));
+        || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, MAX_CLIENTS) != 0
+        || getsockname(fd, (struct sockaddr *)&address, &length) != 0) {
+        die("port %u: %s", *port, strerror(errno));
     }
+    *port = ntohs(address.sin_port);
     return fd;
 }
 
@@ -264,14 +275,15 @@ int main(int argc, char **argv) {
     }
     signal(SIGPIPE, SIG_IGN);
     char *end;
-    unsigned long port = strtoul(argv[2], &end, 10);
-    if (*end != '\0' || port == 0 || port > UINT16_MAX) {
+    unsigned long number = strtoul(argv[2], &end, 10);
+    if (end == argv[2] || *end != '\0' || number > UINT16_MAX) {
         die("%s is no port", argv[2]);
     }
+    uint16_t port = (uint16_t)number;
     struct ledger ledger = {.fd = -1};
     ledger_open(&ledger, argv[1]);
-    int listener = listen_on((uint16_t)port);
-    printf("ledger: ready on port %lu, %llu records\n", port, (unsigned long long)ledger.records);
+    int listener = listen_on(&port);
+    printf("ledger: ready on port %u, %llu records\n", port, (unsigned long long)ledger.records);
     fflush(stdout);
 
     struct client *clients[MAX_CLIENTS];
