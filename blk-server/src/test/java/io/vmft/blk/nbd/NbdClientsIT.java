@@ -176,6 +176,7 @@ class NbdClientsIT {
                 "--iodepth=32",
                 "--verify=crc32c",
                 "--verify_backlog=256",
+                "--verify_state_save=0",
                 "--do_verify=1",
                 "--fsync=64");
         assertThat(output).contains("err= 0");
