@@ -129,15 +129,21 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         threads.io().execute(() -> {
             try {
                 T answer = question.get();
-                ctx.executor().execute(() -> {
-                    then.accept(answer);
-                    ctx.channel().config().setAutoRead(true);
-                    decoder.resume();
-                });
+                ctx.executor().execute(() -> resume(ctx, then, answer));
             } catch (RuntimeException e) {
                 ctx.channel().pipeline().fireExceptionCaught(e);
             }
         });
+    }
+
+    private <T> void resume(ChannelHandlerContext ctx, Consumer<T> then, T answer) {
+        try {
+            then.accept(answer);
+            ctx.channel().config().setAutoRead(true);
+            decoder.resume();
+        } catch (RuntimeException e) {
+            ctx.channel().pipeline().fireExceptionCaught(e);
+        }
     }
 
     private void list(ChannelHandlerContext ctx) {

@@ -1,6 +1,7 @@
 package io.vmft.blk.nbd;
 
 import io.vmft.blk.export.FencedException;
+import io.vmft.blk.export.NoSpaceException;
 import io.vmft.proto.nbd.NbdError;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -12,6 +13,7 @@ final class StorageErrors {
     static NbdError of(Throwable failure) {
         return switch (failure) {
             case FencedException _ -> NbdError.EPERM;
+            case NoSpaceException _ -> NbdError.ENOSPC;
             case OutOfMemoryError _ -> NbdError.ENOMEM;
             default -> isNoSpace(failure) ? NbdError.ENOSPC : NbdError.EIO;
         };

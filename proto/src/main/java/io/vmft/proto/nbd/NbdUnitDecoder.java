@@ -65,8 +65,12 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
         if (decoding || ctx == null || held.isEmpty()) {
             return;
         }
-        while (!paused && !held.isEmpty()) {
-            consume(ctx, held.remove());
+        try {
+            while (!paused && !held.isEmpty()) {
+                consume(ctx, held.remove());
+            }
+        } catch (RuntimeException e) {
+            ctx.fireExceptionCaught(e); // nobody above would: this is no read of the socket
         }
         ctx.fireChannelReadComplete();
     }

@@ -269,6 +269,28 @@ class NbdServerDecoderTest {
     }
 
     @Test
+    void nonsenseThatWasHeldEndsTheConnectionWhenItIsDecoded() {
+        List<Object> messages = new ArrayList<>();
+        NbdServerDecoder decoder = new NbdServerDecoder();
+        EmbeddedChannel channel = new EmbeddedChannel(decoder, new ChannelInboundHandlerAdapter() {
+            @Override
+            public void channelRead(ChannelHandlerContext ctx, Object message) {
+                decoder.pause();
+            }
+
+            @Override
+            public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+                messages.add(cause);
+            }
+        });
+        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes(FLAGS, "00".repeat(16))));
+        assertThat(messages).isEmpty();
+        decoder.resume();
+        assertThat(messages).singleElement().isInstanceOf(NbdProtocolException.class);
+        channel.finishAndReleaseAll();
+    }
+
+    @Test
     void releasesAnUnfinishedWriteWhenTheConnectionEnds() {
         NbdServerDecoder decoder = new NbdServerDecoder();
         EmbeddedChannel channel = new EmbeddedChannel(decoder);

@@ -1,0 +1,119 @@
+package io.vmft.blk.nbd;
+
+import java.io.Closeable;
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.util.HexFormat;
+
+/** A client that says literal bytes. */
+final class RawClient implements Closeable {
+    static final String OPTION = "49484156454F5054";
+    static final String REQUEST = "25609513";
+    private static final int PATIENCE_MILLIS = 20_000;
+
+    private final Socket socket = new Socket();
+    private final DataInputStream in;
+    private final OutputStream out;
+
+    RawClient(ListenAddress address) throws IOException {
+        ListenAddress.Tcp tcp = (ListenAddress.Tcp) address;
+        socket.setSoTimeout(PATIENCE_MILLIS);
+        socket.connect(new InetSocketAddress(tcp.host(), tcp.port()));
+        in = new DataInputStream(socket.getInputStream());
+        out = socket.getOutputStream();
+    }
+
+    /** Connected, with structured replies, to an export. */
+    static RawClient on(ListenAddress address, String export) throws IOException {
+        RawClient client = new RawClient(address);
+        client.greet("00000003");
+        client.send(OPTION + "00000008 00000000");
+        client.expect("0003e889045565a9 00000008 00000001 00000000");
+        client.go(export);
+        client.takeOptionReplies();
+        return client;
+    }
+
+    void greet(String clientFlags) throws IOException {
+        expect("4e42444d41474943 49484156454F5054 0003");
+        send(clientFlags);
+    }
+
+    void go(String export) throws IOException {
+        byte[] name = export.getBytes(StandardCharsets.UTF_8);
+        send(OPTION + "00000007 %08x %08x".formatted(name.length + 6, name.length)
+                + HexFormat.of().formatHex(name) + "0000");
+    }
+
+    /** Takes option replies up to the last one, whose type and text it returns. */
+    String takeOptionReplies() throws IOException {
+        while (true) {
+            in.readNBytes(12);
+            int type = in.readInt();
+            byte[] data = in.readNBytes(in.readInt());
+            if (type == 1 || type < 0) {
+                return "%08x %s"
+                        .formatted(type, new String(data, StandardCharsets.UTF_8))
+                        .strip();
+            }
+        }
+    }
+
+    void send(String hex) throws IOException {
+        out.write(HexFormat.of().parseHex(hex.replace(" ", "")));
+    }
+
+    void send(byte[] bytes) throws IOException {
+        out.write(bytes);
+    }
+
+    /** A request of one byte cookie, without payload. */
+    void request(int flags, int command, int cookie, long offset, long length) throws IOException {
+        send(REQUEST + "%04x %04x %016x %016x %08x".formatted(flags, command, cookie, offset, length));
+    }
+
+    void expect(String hex) throws IOException {
+        String expected = hex.replace(" ", "").toLowerCase(java.util.Locale.ROOT);
+        String actual = HexFormat.of().formatHex(in.readNBytes(expected.length() / 2));
+        if (!actual.equals(expected)) {
+            throw new AssertionError("the server said " + actual + " instead of " + expected);
+        }
+    }
+
+    String take(int bytes) throws IOException {
+        return HexFormat.of().formatHex(in.readNBytes(bytes));
+    }
+
+    void expectSuccess(int cookie) throws IOException {
+        expect("67446698 00000000 %016x".formatted(cookie));
+    }
+
+    /** Takes an error chunk; returns its error number and message. */
+    String takeError(int cookie) throws IOException {
+        expect("668e33ef 0001 8001 %016x".formatted(cookie));
+        in.readInt();
+        int error = in.readInt();
+        return error + " " + new String(in.readNBytes(in.readUnsignedShort()), StandardCharsets.UTF_8);
+    }
+
+    void expectClosed() throws IOException {
+        int next;
+        try {
+            next = in.read();
+        } catch (java.net.SocketException _) {
+            return; // reset: closed all the same
+        }
+        if (next >= 0) {
+            throw new AssertionError("the server said more: " + next);
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        socket.close();
+    }
+}
