@@ -49,9 +49,9 @@ public record Fingerprint(SortedMap<String, String> facts) {
         }
         Optional<DirectBoot> boot = config.boot();
         if (boot.isPresent()) {
-            facts.put("kernel", digest("kernel", boot.get().kernel()));
+            facts.put("kernel", contents("kernel", boot.get().kernel()));
             if (boot.get().initrd().isPresent()) {
-                facts.put("initrd", digest("initrd", boot.get().initrd().get()));
+                facts.put("initrd", contents("initrd", boot.get().initrd().get()));
             }
             facts.put("append", boot.get().append());
         }
@@ -100,18 +100,25 @@ public record Fingerprint(SortedMap<String, String> facts) {
         return HexFormat.of().formatHex(sha.digest());
     }
 
-    private static String digest(String key, Path file) throws ConfigException {
+    /** A file's contents as a fact. */
+    public static String contents(Path file) throws IOException {
         MessageDigest sha = sha256();
         try (InputStream in = Files.newInputStream(file)) {
             byte[] buffer = new byte[1 << 16];
             for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
                 sha.update(buffer, 0, n);
             }
+        }
+        return "sha256 " + HexFormat.of().formatHex(sha.digest(), 0, 8);
+    }
+
+    private static String contents(String key, Path file) throws ConfigException {
+        try {
+            return contents(file);
         } catch (IOException e) {
             throw new ConfigException(
                     key + ": " + file + " cannot be read (" + IoReasons.of(e) + "); put the file there", e);
         }
-        return "sha256 " + HexFormat.of().formatHex(sha.digest(), 0, 8);
     }
 
     private static MessageDigest sha256() {

@@ -38,7 +38,6 @@ final class KvmProbe {
     private static final int CODE_OFFSET = 0xff00;
     private static final int RESET_OFFSET = 0xfff0;
 
-    /** Linear address of the firmware's first byte. */
     private static final String CODE = String.join(
             "",
             "fa", // 00 cli
@@ -46,7 +45,7 @@ final class KvmProbe {
             "0f20c0", // 08 mov eax, cr0
             "0c01", // 0b or al, 1
             "0f22c0", // 0d mov cr0, eax
-            "66ea18ffffff0800", // 10 jmp 0x08:0xffffff18
+            "66ea18ff0f000800", // 10 jmp 0x08:0x000fff18
             "b053e6e9", // 18 32 bits: out 0xe9, 'S'
             "b980969800", // 1c mov ecx, 10000000
             "4975fd", // 21 dec ecx; jnz
@@ -55,12 +54,16 @@ final class KvmProbe {
 
     private static final int TABLE_OFFSET = 0xff40;
 
+    /** The segments are marked as accessed, since the processor cannot mark them in a ROM. */
     private static final String TABLE = String.join(
             "",
-            "170048ffffff0000", // descriptor: limit 0x17, base 0xffffff48
+            "170048ff0f000000", // descriptor: limit 0x17, base 0x000fff48
             "0000000000000000",
-            "ffff0000009acf00", // 0x08 code, flat
-            "ffff00000092cf00"); // 0x10 data, flat
+            "ffff0000009bcf00", // 0x08 code, flat
+            "ffff00000093cf00"); // 0x10 data, flat
+
+    /** jmp 0xf000:0xff00 */
+    private static final String RESET = "ea00ff00f0";
 
     private KvmProbe() {}
 
@@ -81,11 +84,16 @@ final class KvmProbe {
         if (!device.usable()) {
             return device;
         }
+        return run(qemu, "kvm");
+    }
+
+    /** Runs the firmware under {@code accelerator}. */
+    static Result run(Path qemu, String accelerator) throws InterruptedException {
         Path firmware = null;
         try {
             firmware = Files.createTempFile("vmft-kvm-probe", ".bin");
             Files.write(firmware, firmware());
-            return run(qemu, firmware);
+            return run(qemu, accelerator, firmware);
         } catch (IOException e) {
             return new Result(false, "KVM could not be tried: " + e.getMessage());
         } finally {
@@ -99,12 +107,11 @@ final class KvmProbe {
         byte[] image = new byte[FIRMWARE_BYTES];
         put(image, CODE_OFFSET, CODE);
         put(image, TABLE_OFFSET, TABLE);
-        // jmp CODE_OFFSET: relative to the three bytes' end.
-        put(image, RESET_OFFSET, "e90dff");
+        put(image, RESET_OFFSET, RESET);
         return image;
     }
 
-    private static Result run(Path qemu, Path firmware) throws IOException, InterruptedException {
+    private static Result run(Path qemu, String accelerator, Path firmware) throws IOException, InterruptedException {
         Process process = new ProcessBuilder(List.of(
                         qemu.toString(),
                         "-nodefaults",
@@ -112,7 +119,7 @@ final class KvmProbe {
                         "-display",
                         "none",
                         "-machine",
-                        "pc,accel=kvm",
+                        "pc,accel=" + accelerator,
                         "-m",
                         "16M",
                         "-bios",

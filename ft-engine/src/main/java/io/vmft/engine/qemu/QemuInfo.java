@@ -13,6 +13,7 @@ import java.nio.file.Path;
  * @param accelerator {@code KVM} or {@code TCG}
  * @param acceleratorReason why that one, in a line for the log
  * @param cpuModel for {@code -cpu}; empty for QEMU's default
+ * @param firmware what the firmware's file contains, as a fact for the fingerprint
  * @param hostCpu the host's processor, if the guest sees it ({@code -cpu host} or {@code max} under KVM); else empty
  */
 public record QemuInfo(
@@ -22,6 +23,7 @@ public record QemuInfo(
         Accelerator accelerator,
         String acceleratorReason,
         String cpuModel,
+        String firmware,
         String hostCpu) {
     public QemuInfo {
         if (accelerator == Accelerator.AUTO) {
@@ -31,7 +33,9 @@ public record QemuInfo(
 
     /** {@code config}'s fingerprint with what was settled here in place of what was left open. */
     public Fingerprint settle(Fingerprint config) {
-        Fingerprint settled = config.with("machine", machine).with("accelerator", accelerator.toString());
+        Fingerprint settled = config.with("machine", machine)
+                .with("accelerator", accelerator.toString())
+                .with("firmware", firmware);
         settled = cpuModel.isEmpty() ? settled : settled.with("cpu_model", cpuModel);
         return hostCpu.isEmpty() ? settled : settled.with("host processor", hostCpu);
     }

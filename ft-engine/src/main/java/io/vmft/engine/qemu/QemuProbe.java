@@ -50,7 +50,14 @@ public final class QemuProbe {
         boolean seesHost =
                 accelerator == Accelerator.KVM && (cpuModel.startsWith("host") || cpuModel.startsWith("max"));
         return new QemuInfo(
-                binary, version, machine, accelerator, kvm.reason(), cpuModel, seesHost ? hostProcessor() : "");
+                binary,
+                version,
+                machine,
+                accelerator,
+                kvm.reason(),
+                cpuModel,
+                Firmware.find(binary, config.qemuArgs()).fact(),
+                seesHost ? hostProcessor() : "");
     }
 
     /** Resolves {@code qemu} as a shell would. */

@@ -26,12 +26,14 @@ public final class QemuProcess {
     private static final int MAX_LINE_BYTES = 1_000;
 
     private final String vm;
+    private final List<String> commandLine;
     private final Process process;
     private final Deque<String> lastLines = new ArrayDeque<>();
     private final CompletableFuture<QemuExit> exited = new CompletableFuture<>();
 
-    private QemuProcess(String vm, Process process) {
+    private QemuProcess(String vm, List<String> commandLine, Process process) {
         this.vm = vm;
+        this.commandLine = List.copyOf(commandLine);
         this.process = process;
     }
 
@@ -52,6 +54,11 @@ public final class QemuProcess {
             String reason = cause == null ? "" : String.valueOf(cause.getMessage());
             throw new QemuException(vm + ": cannot start QEMU: " + reason + "; install it or set the key qemu", cause);
         }
+    }
+
+    /** The binary and its arguments, as it was started. */
+    public List<String> commandLine() {
+        return commandLine;
     }
 
     public long pid() {
@@ -100,7 +107,7 @@ public final class QemuProcess {
             builder.environment().putAll(environment);
             Process process = builder.start();
             process.getOutputStream().close();
-            qemu = new QemuProcess(vm, process);
+            qemu = new QemuProcess(vm, commandLine, process);
         } catch (IOException | RuntimeException e) {
             started.completeExceptionally(e);
             return;

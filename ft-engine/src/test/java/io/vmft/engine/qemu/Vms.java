@@ -41,6 +41,6 @@ final class Vms {
     }
 
     static QemuInfo info(String machine, Accelerator accelerator, String cpuModel) {
-        return new QemuInfo(Path.of("/usr/bin/qemu"), "7.2", machine, accelerator, "a test", cpuModel, "");
+        return new QemuInfo(Path.of("/usr/bin/qemu"), "7.2", machine, accelerator, "a test", cpuModel, "sha256 00", "");
     }
 }
