@@ -1,0 +1,124 @@
+package io.vmft.bench;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import io.vmft.bench.codec.CodecBench;
+import io.vmft.bench.nbd.NbdBench;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** The command line {@code vmft bench}. Ends with 0 if the benchmark ran, whether its targets are met or not. */
+@Command(
+        name = "bench",
+        description = "Runs a benchmark and says which targets are not met. Without a name: lists them.",
+        mixinStandardHelpOptions = true)
+public final class BenchMain implements Callable<Integer> {
+    private static final List<Bench> BENCHES = List.of(new NbdBench(), new CodecBench());
+
+    @Spec
+    private CommandSpec spec = CommandSpec.create();
+
+    @Parameters(arity = "0..1", paramLabel = "NAME", description = "The benchmark to run.")
+    private @Nullable String name;
+
+    @Option(names = "--json", paramLabel = "FILE", description = "Write the results there.")
+    private @Nullable Path json;
+
+    @Option(
+            names = "--rounds",
+            paramLabel = "N",
+            defaultValue = "5",
+            description = "How often everything is measured (default: ${DEFAULT-VALUE}).")
+    private int rounds;
+
+    @Option(
+            names = "--seconds",
+            paramLabel = "N",
+            defaultValue = "3",
+            description = "How long one measurement takes (default: ${DEFAULT-VALUE}).")
+    private int seconds;
+
+    @Option(
+            names = "--dir",
+            paramLabel = "DIR",
+            description = "A directory on the file system to measure (default: the directory for temporary files).")
+    private Path folder = Path.of(System.getProperty("java.io.tmpdir"));
+
+    private BenchMain() {}
+
+    public static void main(String[] arguments) {
+        System.exit(new CommandLine(new BenchMain())
+                .setExecutionExceptionHandler((failure, command, _) -> {
+                    String message = failure.getMessage();
+                    command.getErr().println("vmft bench: " + (message == null ? failure.toString() : message));
+                    return 1;
+                })
+                .execute(arguments));
+    }
+
+    @Override
+    public Integer call() throws IOException, InterruptedException {
+        PrintWriter out = spec.commandLine().getOut();
+        if (name == null) {
+            BENCHES.forEach(bench -> out.printf("%-12s %s%n", bench.name(), bench.description()));
+            out.flush();
+            return 0;
+        }
+        Optional<Bench> bench =
+                BENCHES.stream().filter(each -> each.name().equals(name)).findFirst();
+        if (bench.isEmpty()) {
+            throw new CommandLine.ParameterException(
+                    spec.commandLine(), "there is no benchmark " + name + "; \"vmft bench\" lists them");
+        }
+        List<Result> results = bench.get()
+                .run(
+                        new BenchSettings(rounds, seconds, folder),
+                        spec.commandLine().getErr());
+        print(results, out);
+        if (json != null) {
+            new ObjectMapper()
+                    .enable(SerializationFeature.INDENT_OUTPUT)
+                    .writeValue(json.toFile(), Map.of("benchmark", name, "results", results));
+        }
+        return 0;
+    }
+
+    private static void print(List<Result> results, PrintWriter out) {
+        int width = results.stream()
+                .mapToInt(result -> result.name().length())
+                .max()
+                .orElse(0);
+        out.printf("%-" + width + "s %12s %12s %12s  %-8s %s%n", "", "median", "min", "max", "unit", "target");
+        for (Result result : results) {
+            String target = result.target() == null
+                    ? ""
+                    : "%s %.3g%s".formatted(result.direction(), result.target(), result.met() ? "" : "  NOT MET");
+            out.printf(
+                    "%-" + width + "s %12.4g %12.4g %12.4g  %-8s %s%n",
+                    result.name(),
+                    result.median(),
+                    result.min(),
+                    result.max(),
+                    result.unit(),
+                    target);
+        }
+        List<Result> missed = results.stream().filter(result -> !result.met()).toList();
+        if (missed.isEmpty()) {
+            out.println("every target is met");
+        }
+        missed.forEach(result -> out.println("not met: " + result.miss()));
+        out.flush();
+    }
+}
