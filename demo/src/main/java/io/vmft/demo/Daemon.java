@@ -66,7 +66,7 @@ final class Daemon {
             checkAlive();
             if (System.nanoTime() > deadline) {
                 throw new DemoException(
-                        name + " is not ready after " + limit.toSeconds() + " s: " + lastLine() + " (" + log + ")");
+                        name + " is not ready after " + limit.toSeconds() + " s: " + lastLine() + " (" + log.getFileName() + ")");
             }
             Thread.sleep(POLL_MILLIS);
         }
@@ -76,7 +76,7 @@ final class Daemon {
     void checkAlive() throws DemoException {
         if (!process.isAlive()) {
             throw new DemoException(
-                    name + " ended with status " + process.exitValue() + ": " + lastLine() + " (" + log + ")");
+                    name + " ended with status " + process.exitValue() + ": " + lastLine() + " (" + log.getFileName() + ")");
         }
     }
 
@@ -93,7 +93,7 @@ final class Daemon {
         }
         if (process.exitValue() != 0) {
             throw new DemoException(
-                    name + " ended with status " + process.exitValue() + ": " + lastLine() + " (" + log + ")");
+                    name + " ended with status " + process.exitValue() + ": " + lastLine() + " (" + log.getFileName() + ")");
         }
     }
 

@@ -106,7 +106,6 @@ final class Demo {
 
     private void prepare() throws DemoException, InterruptedException {
         try {
-            Files.createDirectory(logs);
             Files.createDirectory(place.folder().resolve("storage"));
         } catch (IOException e) {
             throw new DemoException(place.folder() + " cannot be written: " + e.getMessage(), e);

@@ -1,5 +1,6 @@
 package io.vmft.demo;
 
+import java.io.Console;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -84,25 +85,34 @@ public final class DemoMain implements Callable<Integer> {
         Thread onSignal = new Thread(() -> removeQuietly(place), "clean-up");
         Runtime.getRuntime().addShutdownHook(onSignal);
         System.out.println("demo " + place.id() + ", seed " + options.seed());
-        boolean passed = false;
+        DemoReport report;
         try {
-            DemoReport report = new Demo(options, place, System.out, isOnTerminal()).run();
-            System.out.println(report.table());
-            System.out.println("report: " + report.write(options.target()));
-            passed = report.pass();
-            if (keep) {
-                place.keep();
-                Runtime.getRuntime().removeShutdownHook(onSignal);
-                System.out.println(howToLook(place));
-                return passed ? CommandLine.ExitCode.OK : CommandLine.ExitCode.SOFTWARE;
-            }
-        } finally {
-            if (!passed) {
-                System.err.println("logs: " + place.saveLogs(options.target().resolve("demo-logs-" + place.id())));
-            }
+            report = new Demo(options, place, System.out, isOnTerminal()).run();
+        } catch (DemoException | RuntimeException e) {
+            saveLogs(place, options);
+            throw e;
         }
-        place.remove();
-        return passed ? CommandLine.ExitCode.OK : CommandLine.ExitCode.SOFTWARE;
+        System.out.println(report.table());
+        System.out.println("report: " + report.write(options.target()));
+        if (!report.pass()) {
+            saveLogs(place, options);
+        }
+        if (keep) {
+            place.keep();
+            Runtime.getRuntime().removeShutdownHook(onSignal);
+            System.out.println(howToLook(place));
+        } else {
+            place.remove();
+        }
+        return report.pass() ? CommandLine.ExitCode.OK : CommandLine.ExitCode.SOFTWARE;
+    }
+
+    private static void saveLogs(Workplace place, DemoOptions options) throws InterruptedException {
+        try {
+            System.err.println("logs: " + place.saveLogs(options.target().resolve("demo-logs-" + place.id())));
+        } catch (DemoException e) {
+            System.err.println("the logs could not be saved: " + e.getMessage());
+        }
     }
 
     private DemoOptions options() throws DemoException {
@@ -129,10 +139,11 @@ public final class DemoMain implements Callable<Integer> {
                 home.resolve("target"));
     }
 
-    // Since JDK 22 console() does not return null; isTerminal() says what null once said.
-    @SuppressWarnings("NullAway")
+    // From JDK 25 on console() is null again where there is no terminal.
+    @SuppressWarnings("SystemConsoleNull")
     private static boolean isOnTerminal() {
-        return System.console().isTerminal();
+        Console console = System.console();
+        return console != null && console.isTerminal();
     }
 
     private static void checkMachine() throws DemoException {

@@ -49,6 +49,7 @@ final class Workplace {
                         folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
                 ProcessHandle self = ProcessHandle.current();
                 Files.writeString(folder.resolve("owner"), identity(self));
+                Files.createDirectory(folder.resolve("logs"));
                 return new Workplace(id, folder);
             } catch (FileAlreadyExistsException e) {
                 // Another run has that id.
