@@ -39,9 +39,9 @@ final class Tool {
             if (!process.waitFor(MAX_SECONDS, TimeUnit.SECONDS)) {
                 process.destroyForcibly();
                 throw new AssertionError(command[0] + " did not end within " + MAX_SECONDS + " s:\n"
-                        + Files.readString(output, StandardCharsets.UTF_8));
+                        + new String(Files.readAllBytes(output), StandardCharsets.UTF_8));
             }
-            return new Result(process.exitValue(), Files.readString(output, StandardCharsets.UTF_8));
+            return new Result(process.exitValue(), new String(Files.readAllBytes(output), StandardCharsets.UTF_8));
         } finally {
             Files.delete(output);
         }
