@@ -60,6 +60,7 @@ public final class NetGate implements AutoCloseable {
     private final Path socket;
     private final ServerSocketChannel server;
     private final HeldFrames held;
+    private final FrameSink toHost = this::sendReleased;
     private final StreamFrames fromQemu;
     private final CompletableFuture<Void> ended = new CompletableFuture<>();
 
@@ -225,7 +226,7 @@ public final class NetGate implements AutoCloseable {
     }
 
     private int releaseUpTo(long epoch) {
-        int count = held.release(epoch, this::sendReleased);
+        int count = held.release(epoch, toHost);
         if (count > 0) {
             room.signal();
         }

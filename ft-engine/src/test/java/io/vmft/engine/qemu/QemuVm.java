@@ -1,7 +1,7 @@
 package io.vmft.engine.qemu;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
+import static org.junit.jupiter.api.Assumptions.abort;
 
 import io.vmft.engine.config.VmConfig;
 import io.vmft.engine.net.MemoryPort;
@@ -17,7 +17,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -50,9 +49,11 @@ final class QemuVm implements AutoCloseable {
     }
 
     static void assumeQemu() {
-        boolean present = Arrays.stream(System.getenv().getOrDefault("PATH", "").split(":", -1))
-                .anyMatch(folder -> Files.isExecutable(Path.of(folder, "qemu-system-x86_64")));
-        assumeTrue(present, "qemu-system-x86_64 is not on PATH");
+        try {
+            QemuProbe.find(Vms.QEMU);
+        } catch (QemuException e) {
+            abort(String.valueOf(e.getMessage()));
+        }
     }
 
     static QemuVm start(VmConfig config, QemuInfo info, Path directory, boolean incoming) throws Exception {

@@ -14,6 +14,9 @@ import java.util.Optional;
 
 /** VMs for tests. */
 final class Vms {
+    /** Another QEMU than the installed one can be tried: {@code -Dvmft.qemu=PATH}. */
+    static final String QEMU = System.getProperty("vmft.qemu", "qemu-system-x86_64");
+
     private Vms() {}
 
     static VmConfig config(
@@ -30,7 +33,7 @@ final class Vms {
                 disks,
                 nics,
                 boot,
-                "qemu-system-x86_64",
+                QEMU,
                 qemuArgs,
                 Optional.empty(),
                 Protection.DEFAULT);
