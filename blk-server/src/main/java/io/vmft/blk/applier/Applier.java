@@ -1,0 +1,219 @@
+package io.vmft.blk.applier;
+
+import io.vmft.blk.journal.CorruptRecordException;
+import io.vmft.blk.journal.Journal;
+import io.vmft.blk.overlay.Layer;
+import io.vmft.blk.volume.Volume;
+import io.vmft.blk.volume.WriteMode;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The thread that folds committed layers into the images. It lets a protected volume's commits gather (what is written twice
+ * within {@code interval} goes to the image once), and drains without waiting.
+ *
+ * <p>A fold that fails for want of space or by an I/O error is done again later; the journal keeps its data, and writers wait when
+ * it is full. A record that is not what was appended stops its volume.
+ */
+public final class Applier implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(Applier.class);
+
+    /** A drain with no more than this left is finished with the volume's writers waiting; doubles with every round. */
+    private static final long FINISH_BYTES = 4 << 20;
+
+    private final Journal journal;
+    private final Collection<Volume> volumes;
+    private final Duration interval;
+    private final long eagerBytes;
+    private final Fold fold;
+    private final Map<Volume, Integer> drainRounds = new HashMap<>();
+    private final Map<Volume, String> troubles = new HashMap<>();
+    private final ReentrantLock lock = new ReentrantLock();
+    private final Condition changed = lock.newCondition();
+    private final Thread thread;
+    private boolean woken;
+    private boolean stopping;
+
+    private Applier(Journal journal, Collection<Volume> volumes, Duration interval) {
+        this.journal = journal;
+        this.volumes = List.copyOf(volumes);
+        this.interval = interval;
+        this.eagerBytes = Math.min(64L << 20, journal.budget().limitBytes() / 4);
+        this.fold = new Fold(journal);
+        this.thread = Thread.ofPlatform().name("applier").daemon().unstarted(this::run);
+    }
+
+    public static Applier start(Journal journal, Collection<Volume> volumes, Duration interval) {
+        Applier applier = new Applier(journal, volumes, interval);
+        applier.thread.start();
+        return applier;
+    }
+
+    /** Says that there may be something to do at once: a volume drains, or much was committed. */
+    public void wake() {
+        lock.lock();
+        try {
+            woken = true;
+            changed.signal();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** As {@link #wake} if the volume has gathered much, or if writers wait for room. */
+    public void committed(Volume volume) {
+        if (volume.overlay().committedBytes() >= eagerBytes || journal.budget().waiting() > 0) {
+            wake();
+        }
+    }
+
+    private void run() {
+        while (awaitWork()) {
+            boolean again = false;
+            for (Volume volume : volumes) {
+                again |= attend(volume);
+            }
+            if (again) {
+                wake();
+            }
+        }
+    }
+
+    private boolean awaitWork() {
+        lock.lock();
+        try {
+            long nanos = interval.toNanos();
+            while (!woken && !stopping && nanos > 0) {
+                nanos = changed.awaitNanos(nanos);
+            }
+            woken = false;
+            return !stopping;
+        } catch (InterruptedException e) {
+            return false;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Whether there is more to do at once. */
+    private boolean attend(Volume volume) {
+        if (volume.failure() != null) {
+            return false;
+        }
+        try {
+            boolean more = advance(volume);
+            if (troubles.remove(volume) != null) {
+                LOG.info("{}: what was committed can be written to the image again", volume.name());
+            }
+            return more;
+        } catch (CorruptRecordException e) {
+            LOG.error("{}: committed data is damaged, the volume stops: {}", volume.name(), e.getMessage());
+            volume.fail("committed data in the journal is damaged: " + e.getMessage());
+            volume.revokeAll();
+            return false;
+        } catch (RuntimeException e) {
+            LOG.error("{}: the applier cannot go on with it, the volume stops", volume.name(), e);
+            volume.fail("its journal cannot be applied: " + e);
+            volume.revokeAll();
+            return false;
+        } catch (IOException e) {
+            if (!e.toString().equals(troubles.put(volume, e.toString()))) {
+                LOG.error(
+                        "{}: what was committed could not be written to the image, trying again: {}",
+                        volume.name(),
+                        e.toString());
+            }
+            return false;
+        }
+    }
+
+    private boolean advance(Volume volume) throws IOException {
+        return switch (volume.mode()) {
+            case JOURNALED -> {
+                drainRounds.remove(volume);
+                foldCommitted(volume);
+                yield false;
+            }
+            case DRAINING -> drain(volume);
+            case DIRECT -> {
+                if (!volume.marks().dropped().isEmpty()) {
+                    volume.applied(volume.marks().committed());
+                }
+                yield false;
+            }
+        };
+    }
+
+    private boolean drain(Volume volume) throws IOException {
+        int round = drainRounds.merge(volume, 1, Integer::sum);
+        volume.commitOpen();
+        foldCommitted(volume);
+        if (volume.overlay().uncommittedBytes() > FINISH_BYTES << Math.min(round, 20)) {
+            return true;
+        }
+        long reached;
+        volume.closeGate();
+        try {
+            if (volume.mode() != WriteMode.DRAINING) {
+                return false;
+            }
+            volume.commitOpen();
+            foldCommitted(volume);
+            if (!volume.finishDraining()) {
+                return true;
+            }
+            reached = journal.lastSequence();
+        } finally {
+            volume.openGate();
+        }
+        drainRounds.remove(volume);
+        // Nothing of this volume at or below is needed; its next record will be above.
+        volume.applied(reached);
+        LOG.info("{}: the journal holds nothing more of it, writes go to the image", volume.name());
+        return false;
+    }
+
+    private void foldCommitted(Volume volume) throws IOException {
+        for (Layer layer = volume.overlay().takeForApply();
+                layer != null;
+                layer = volume.overlay().takeForApply()) {
+            fold.fold(layer, volume.image());
+            volume.applied(layer.boundary());
+            journal.budget().release(layer.journalBytes());
+            if (volume.mode() == WriteMode.JOURNALED) {
+                return;
+            }
+        }
+    }
+
+    /** Stops after what it is doing now. */
+    @Override
+    public void close() {
+        lock.lock();
+        try {
+            stopping = true;
+            changed.signal();
+        } finally {
+            lock.unlock();
+        }
+        boolean interrupted = false;
+        while (thread.isAlive()) {
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

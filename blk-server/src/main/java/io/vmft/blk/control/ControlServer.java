@@ -1,0 +1,82 @@
+package io.vmft.blk.control;
+
+import io.grpc.Server;
+import io.grpc.netty.NettyServerBuilder;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+
+/** Listens for engines. Calls run on threads of its own, because they wait for disks. */
+public final class ControlServer implements AutoCloseable {
+    private static final int THREADS = 32;
+    private static final int MAX_MESSAGE_BYTES = 64 << 10;
+    private static final int MAX_CALLS_PER_CONNECTION = 64;
+
+    private final Server server;
+    private final ExecutorService executor;
+
+    private ControlServer(Server server, ExecutorService executor) {
+        this.server = server;
+        this.executor = executor;
+    }
+
+    /**
+     * Starts listening.
+     *
+     * @param address port 0: any free port
+     * @throws IOException if it cannot be listened on
+     */
+    public static ControlServer start(InetSocketAddress address, Coordinator coordinator) throws IOException {
+        ThreadPoolExecutor executor = new ThreadPoolExecutor(
+                THREADS,
+                THREADS,
+                30,
+                TimeUnit.SECONDS,
+                new LinkedBlockingQueue<>(),
+                Thread.ofPlatform().name("control-", 0).daemon().factory());
+        executor.allowCoreThreadTimeOut(true);
+        try {
+            Server server = NettyServerBuilder.forAddress(address)
+                    .executor(executor)
+                    .maxInboundMessageSize(MAX_MESSAGE_BYTES)
+                    .maxConcurrentCallsPerConnection(MAX_CALLS_PER_CONNECTION)
+                    .permitKeepAliveTime(5, TimeUnit.SECONDS)
+                    .permitKeepAliveWithoutCalls(true)
+                    .addService(new ArbiterService(coordinator))
+                    .addService(new EpochsService(coordinator))
+                    .build()
+                    .start();
+            return new ControlServer(server, executor);
+        } catch (IOException e) {
+            executor.shutdown();
+            Throwable cause = e.getCause() == null ? e : e.getCause();
+            throw new IOException(
+                    "cannot listen for control on " + address.getHostString() + ":" + address.getPort() + ": "
+                            + cause.getMessage() + "; stop what listens there or choose another --control",
+                    e);
+        }
+    }
+
+    public InetSocketAddress address() {
+        return (InetSocketAddress) server.getListenSockets().getFirst();
+    }
+
+    /** Refuses new calls and waits, for a bounded time, for those that run. */
+    @Override
+    public void close() {
+        server.shutdown();
+        try {
+            if (!server.awaitTermination(10, TimeUnit.SECONDS)) {
+                server.shutdownNow();
+                server.awaitTermination(5, TimeUnit.SECONDS);
+            }
+        } catch (InterruptedException e) {
+            server.shutdownNow();
+            Thread.currentThread().interrupt();
+        }
+        executor.shutdown();
+    }
+}

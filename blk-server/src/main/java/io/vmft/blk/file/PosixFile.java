@@ -1,0 +1,171 @@
+package io.vmft.blk.file;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import io.vmft.blk.export.NoSpaceException;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.ref.Reference;
+import java.nio.file.Path;
+
+/** A file of the operating system. */
+final class PosixFile implements StoreFile {
+    private static final MemorySegment ZEROES = Arena.global().allocate(1 << 20, 4096);
+
+    /** Two {@code struct iovec}, 16 bytes each; one pair a thread. */
+    private static final ThreadLocal<MemorySegment> VECTORS =
+            ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(32, 8));
+
+    private final Path path;
+    private final int fd;
+
+    PosixFile(Path path, int fd) {
+        this.path = path;
+        this.fd = fd;
+    }
+
+    @Override
+    public Path path() {
+        return path;
+    }
+
+    @Override
+    public long sizeBytes() throws IOException {
+        return check("size", Libc.size(fd));
+    }
+
+    @Override
+    public void read(long position, MemorySegment destination) throws IOException {
+        long done = 0;
+        long length = destination.byteSize();
+        while (done < length) {
+            long count = Libc.pread(fd, done == 0 ? destination : destination.asSlice(done), position + done);
+            if (count == -Libc.EINTR) {
+                continue;
+            }
+            if (check("read", count) == 0) {
+                throw new IOException(path + ": the file ends before " + (position + length));
+            }
+            done += count;
+        }
+    }
+
+    @Override
+    public void write(long position, MemorySegment source) throws IOException {
+        long done = 0;
+        long length = source.byteSize();
+        while (done < length) {
+            long count = Libc.pwrite(fd, done == 0 ? source : source.asSlice(done), position + done);
+            if (count != -Libc.EINTR) {
+                done += check("write", count);
+            }
+        }
+    }
+
+    @Override
+    public void write(long position, MemorySegment first, MemorySegment second) throws IOException {
+        MemorySegment vectors = VECTORS.get();
+        vectors.set(ADDRESS, 0, first);
+        vectors.set(JAVA_LONG, 8, first.byteSize());
+        vectors.set(ADDRESS, 16, second);
+        vectors.set(JAVA_LONG, 24, second.byteSize());
+        long count;
+        try {
+            count = Libc.pwritev(fd, vectors, 2, position);
+        } finally {
+            Reference.reachabilityFence(first);
+            Reference.reachabilityFence(second);
+        }
+        long done = count == -Libc.EINTR ? 0 : check("write", count);
+        if (done < first.byteSize()) {
+            write(position + done, first.asSlice(done));
+            done = first.byteSize();
+        }
+        if (done < first.byteSize() + second.byteSize()) {
+            write(position + done, second.asSlice(done - first.byteSize()));
+        }
+    }
+
+    @Override
+    public void sync() throws IOException {
+        int result;
+        do {
+            result = Libc.fdatasync(fd);
+        } while (result == -Libc.EINTR);
+        check("fdatasync", result);
+    }
+
+    @Override
+    public void punchHole(long position, long lengthBytes) throws IOException {
+        int result = fallocate(Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, position, lengthBytes);
+        if (unsupported(result)) {
+            writeZeroes(position, lengthBytes);
+        } else {
+            check("punch hole", result);
+        }
+    }
+
+    @Override
+    public void zero(long position, long lengthBytes) throws IOException {
+        int result = fallocate(Libc.FALLOC_FL_ZERO_RANGE | Libc.FALLOC_FL_KEEP_SIZE, position, lengthBytes);
+        if (unsupported(result)) {
+            writeZeroes(position, lengthBytes);
+        } else {
+            check("zero range", result);
+        }
+    }
+
+    @Override
+    public void reserve(long position, long lengthBytes) throws IOException {
+        int result = fallocate(0, position, lengthBytes);
+        if (unsupported(result)) {
+            writeZeroes(position, lengthBytes);
+        } else {
+            check("fallocate", result);
+        }
+    }
+
+    @Override
+    public void setSize(long sizeBytes) throws IOException {
+        check("ftruncate", Libc.ftruncate(fd, sizeBytes));
+    }
+
+    @Override
+    public void close() throws IOException {
+        check("close", Libc.close(fd));
+    }
+
+    private int fallocate(int mode, long position, long lengthBytes) {
+        int result;
+        do {
+            result = Libc.fallocate(fd, mode, position, lengthBytes);
+        } while (result == -Libc.EINTR);
+        return result;
+    }
+
+    private static boolean unsupported(int result) {
+        return result == -Libc.EOPNOTSUPP || result == -Libc.ENOSYS;
+    }
+
+    private void writeZeroes(long position, long lengthBytes) throws IOException {
+        for (long done = 0; done < lengthBytes; ) {
+            long step = Math.min(ZEROES.byteSize(), lengthBytes - done);
+            write(position + done, ZEROES.asSlice(0, step));
+            done += step;
+        }
+    }
+
+    private long check(String call, long result) throws IOException {
+        if (result >= 0) {
+            return result;
+        }
+        throw failure(path, call, (int) -result);
+    }
+
+    static IOException failure(Path path, String call, int errno) {
+        String message = path + ": " + call + ": " + Libc.message(errno);
+        return errno == Libc.ENOSPC || errno == Libc.EDQUOT ? new NoSpaceException(message) : new IOException(message);
+    }
+}

@@ -1,0 +1,110 @@
+package io.vmft.blk.journal;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The 64 bytes before every record's payload, big-endian. Records begin at multiples of 64 bytes.
+ *
+ * <pre>
+ *   0 | magic "VMJ1" (4)              | kind (1) | 0 (1) | header bytes = 64 (2) |
+ *   8 | segment id                                                              |
+ *  16 | sequence                                                                |
+ *  24 | epoch                                                                   |
+ *  32 | lane (4)                      | CRC32C of the payload (4)               |
+ *  40 | offset in the volume                                                    |
+ *  48 | length in the volume; the payload is as long for WRITE, absent otherwise |
+ *  56 | 0 (4)                         | CRC32C of bytes 0 to 59 (4)             |
+ * </pre>
+ *
+ * The segment id makes what a recycled file held before invalid.
+ *
+ * @param epoch the epoch open when it was written, for people and tools; the sequence number decides
+ * @param lane which volume (or, for SEAL, which VM)
+ */
+public record RecordHeader(
+        RecordKind kind,
+        long segmentId,
+        long sequence,
+        long epoch,
+        int lane,
+        int payloadCrc,
+        long offset,
+        long lengthBytes) {
+    /** Size of a header, and what records are aligned to. */
+    public static final int BYTES = 64;
+
+    private static final int MAGIC = 0x564D4A31;
+    private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
+    private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
+
+    public RecordHeader {
+        if (offset < 0 || lengthBytes < 0 || sequence <= 0 || offset + lengthBytes < 0) {
+            throw new IllegalArgumentException("record " + sequence + " at " + offset + "+" + lengthBytes);
+        }
+    }
+
+    public long payloadBytes() {
+        return kind == RecordKind.WRITE ? lengthBytes : 0;
+    }
+
+    /** What a record of this kind takes in a segment, up to where the next may begin. */
+    static long journalBytes(long payloadBytes) {
+        return BYTES + ((payloadBytes + BYTES - 1) & -BYTES);
+    }
+
+    long journalBytes() {
+        return journalBytes(payloadBytes());
+    }
+
+    void encode(MemorySegment target) {
+        target.set(INT, 0, MAGIC);
+        target.set(JAVA_BYTE, 4, kind.code());
+        target.set(JAVA_BYTE, 5, (byte) 0);
+        target.set(SHORT, 6, (short) BYTES);
+        target.set(LONG, 8, segmentId);
+        target.set(LONG, 16, sequence);
+        target.set(LONG, 24, epoch);
+        target.set(INT, 32, lane);
+        target.set(INT, 36, payloadCrc);
+        target.set(LONG, 40, offset);
+        target.set(LONG, 48, lengthBytes);
+        target.set(INT, 56, 0);
+        target.set(INT, 60, crc(target));
+    }
+
+    /** Null if there is no valid header. */
+    static @Nullable RecordHeader decode(MemorySegment source) {
+        RecordKind kind = RecordKind.of(source.get(JAVA_BYTE, 4));
+        if (source.get(INT, 0) != MAGIC || kind == null || source.get(INT, 60) != crc(source)) {
+            return null;
+        }
+        long sequence = source.get(LONG, 16);
+        long offset = source.get(LONG, 40);
+        long length = source.get(LONG, 48);
+        if (sequence <= 0 || offset < 0 || length < 0 || offset + length < 0) {
+            return null;
+        }
+        return new RecordHeader(
+                kind,
+                source.get(LONG, 8),
+                sequence,
+                source.get(LONG, 24),
+                source.get(INT, 32),
+                source.get(INT, 36),
+                offset,
+                length);
+    }
+
+    private static int crc(MemorySegment header) {
+        CRC32C crc = new CRC32C();
+        crc.update(header.asSlice(0, BYTES - 4).asByteBuffer());
+        return (int) crc.getValue();
+    }
+}

@@ -1,0 +1,143 @@
+package io.vmft.blk.journal;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Reads one segment from its beginning. It ends at the first record that is not valid if nothing valid follows (there the writer
+ * stopped, or was killed in the middle of an append); if something does, or the catalogue knows of more, that is damage.
+ */
+final class SegmentScanner {
+    /** Holds the longest record. */
+    private static final int WINDOW_BYTES = 8 << 20;
+
+    private final Segment segment;
+    private final SegmentEntry entry;
+    private final List<JournalScan.Found> records;
+    private final List<JournalScan.Damage> damages;
+    private final MemorySegment window;
+    private long windowStart;
+    private long windowBytes;
+
+    private SegmentScanner(
+            Segment segment,
+            SegmentEntry entry,
+            MemorySegment window,
+            List<JournalScan.Found> records,
+            List<JournalScan.Damage> damages) {
+        this.segment = segment;
+        this.entry = entry;
+        this.window = window;
+        this.records = records;
+        this.damages = damages;
+    }
+
+    /** Adds what it finds to {@code records} and {@code damages}, and to what the segment knows of itself. */
+    static void scan(
+            Segment segment, SegmentEntry entry, List<JournalScan.Found> records, List<JournalScan.Damage> damages)
+            throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment window = arena.allocate(Math.min(WINDOW_BYTES, entry.sizeBytes()), 64);
+            new SegmentScanner(segment, entry, window, records, damages).scan();
+        }
+    }
+
+    private void scan() throws IOException {
+        long position = 0;
+        long expected = entry.firstSequence();
+        while (true) {
+            RecordHeader header = headerAt(position);
+            if (header != null && header.sequence() == expected) {
+                if (payloadIsRight(position, header)) {
+                    found(position, header);
+                } else if (nextValid(position + header.journalBytes(), expected) >= 0 || isCatalogued(expected)) {
+                    damage(position, expected, header.lane(), "payload");
+                    segment.note(header);
+                } else {
+                    return;
+                }
+                position += header.journalBytes();
+                expected++;
+                continue;
+            }
+            long next = nextValid(position, expected - 1);
+            if (next < 0) {
+                if (isCatalogued(expected)) {
+                    damage(position, expected, JournalScan.Damage.ANY_LANE, "header");
+                }
+                return;
+            }
+            damage(position, expected, JournalScan.Damage.ANY_LANE, "header");
+            RecordHeader resumed = headerAt(next);
+            if (resumed == null) {
+                throw new IOException(segment + ": changes while it is read");
+            }
+            position = next;
+            expected = resumed.sequence();
+        }
+    }
+
+    private boolean isCatalogued(long sequence) {
+        return entry.closed() && sequence <= entry.lastSequence();
+    }
+
+    private void found(long position, RecordHeader header) {
+        segment.note(header);
+        records.add(new JournalScan.Found(
+                header,
+                new JournalRecord(
+                        segment, position, header.kind(), header.sequence(), header.offset(), header.lengthBytes())));
+    }
+
+    private void damage(long position, long sequence, int lane, String part) {
+        damages.add(new JournalScan.Damage(
+                sequence, lane, segment + ": wrong " + part + " of record " + sequence + " at byte " + position));
+    }
+
+    /** Null if there is no valid header of this segment. */
+    private @Nullable RecordHeader headerAt(long position) throws IOException {
+        if (position + RecordHeader.BYTES > entry.sizeBytes()) {
+            return null;
+        }
+        RecordHeader header = RecordHeader.decode(view(position, RecordHeader.BYTES));
+        return header != null
+                        && header.segmentId() == entry.id()
+                        && header.payloadBytes() <= entry.sizeBytes() - position - RecordHeader.BYTES
+                        && header.payloadBytes() <= window.byteSize() - RecordHeader.BYTES
+                ? header
+                : null;
+    }
+
+    private boolean payloadIsRight(long position, RecordHeader header) throws IOException {
+        if (header.kind() != RecordKind.WRITE) {
+            return true;
+        }
+        CRC32C crc = new CRC32C();
+        crc.update(view(position + RecordHeader.BYTES, header.payloadBytes()).asByteBuffer());
+        return (int) crc.getValue() == header.payloadCrc();
+    }
+
+    /** The position of the first valid header at or after {@code from} with a sequence above {@code above}; -1 if none. */
+    private long nextValid(long from, long above) throws IOException {
+        for (long at = from; at + RecordHeader.BYTES <= entry.sizeBytes(); at += RecordHeader.BYTES) {
+            RecordHeader header = headerAt(at);
+            if (header != null && header.sequence() > above) {
+                return at;
+            }
+        }
+        return -1;
+    }
+
+    private MemorySegment view(long position, long lengthBytes) throws IOException {
+        if (position < windowStart || position + lengthBytes > windowStart + windowBytes) {
+            windowStart = position;
+            windowBytes = Math.min(window.byteSize(), entry.sizeBytes() - position);
+            segment.file().read(windowStart, window.asSlice(0, windowBytes));
+        }
+        return window.asSlice(position - windowStart, lengthBytes);
+    }
+}

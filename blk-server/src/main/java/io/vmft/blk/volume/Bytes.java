@@ -1,0 +1,61 @@
+package io.vmft.blk.volume;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.PooledByteBufAllocator;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.util.zip.CRC32C;
+
+/** Netty's buffers as native memory, without a copy where they are native and in one piece. */
+final class Bytes {
+    /** Takes memory that is only valid during the call. */
+    interface Use {
+        void accept(MemorySegment memory) throws IOException;
+    }
+
+    private Bytes() {}
+
+    /** The readable bytes of {@code source}, whose indices stay. */
+    static void read(ByteBuf source, Use use) throws IOException {
+        ByteBuffer view = source.nioBufferCount() == 1 ? source.nioBuffer() : null;
+        if (view != null && view.isDirect()) {
+            use.accept(MemorySegment.ofBuffer(view));
+            return;
+        }
+        ByteBuf copy = PooledByteBufAllocator.DEFAULT.directBuffer(source.readableBytes());
+        try {
+            copy.writeBytes(source, source.readerIndex(), source.readableBytes());
+            use.accept(MemorySegment.ofBuffer(copy.nioBuffer()));
+        } finally {
+            copy.release();
+        }
+    }
+
+    /** Lets {@code use} fill {@code lengthBytes} bytes and appends them to {@code destination}; nothing if it fails. */
+    static void append(ByteBuf destination, int lengthBytes, Use use) throws IOException {
+        destination.ensureWritable(lengthBytes);
+        ByteBuffer view = destination.nioBufferCount() == 1
+                ? destination.nioBuffer(destination.writerIndex(), lengthBytes)
+                : null;
+        if (view != null && view.isDirect()) {
+            use.accept(MemorySegment.ofBuffer(view));
+            destination.writerIndex(destination.writerIndex() + lengthBytes);
+            return;
+        }
+        ByteBuf copy = PooledByteBufAllocator.DEFAULT.directBuffer(lengthBytes);
+        try {
+            use.accept(MemorySegment.ofBuffer(copy.nioBuffer(0, lengthBytes)));
+            copy.writerIndex(lengthBytes);
+            destination.writeBytes(copy);
+        } finally {
+            copy.release();
+        }
+    }
+
+    static int crc(MemorySegment memory) {
+        CRC32C crc = new CRC32C();
+        crc.update(memory.asByteBuffer());
+        return (int) crc.getValue();
+    }
+}

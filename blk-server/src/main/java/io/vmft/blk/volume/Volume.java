@@ -1,0 +1,435 @@
+package io.vmft.blk.volume;
+
+import io.vmft.blk.export.FencedException;
+import io.vmft.blk.journal.Journal;
+import io.vmft.blk.journal.JournalBudget;
+import io.vmft.blk.journal.JournalRecord;
+import io.vmft.blk.journal.LaneMarks;
+import io.vmft.blk.journal.MetaStore;
+import io.vmft.blk.journal.RecordKind;
+import io.vmft.blk.journal.SequenceRange;
+import io.vmft.blk.overlay.Overlay;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One volume. Thread-safe.
+ *
+ * <p>Locks, in the order they are taken:
+ *
+ * <ol>
+ *   <li>{@code gate}: shared by every change while it takes effect, exclusive for whoever changes admission or mode. So when an
+ *       exclusive holder has changed the admission, nothing of the old one is on its way.
+ *   <li>{@code order}: append and insert as one step, so that the overlay sees records in the journal's order.
+ *   <li>{@code marks}: the durable watermarks; held while they are written.
+ * </ol>
+ *
+ * Nobody waits for journal room while holding one of them. Reads take none.
+ */
+public final class Volume {
+    private final String name;
+    private final int lane;
+    private final VolumeImage image;
+    private final Journal journal;
+    private final MetaStore meta;
+    private final VolumeReader reader;
+    private final Overlay overlay = new Overlay();
+    private final ReentrantReadWriteLock gate = new ReentrantReadWriteLock();
+    private final ReentrantLock order = new ReentrantLock();
+    private final ReentrantLock marksLock = new ReentrantLock();
+    private final Set<VolumeView> views = ConcurrentHashMap.newKeySet();
+
+    private volatile Admission admission = Admission.FREE;
+    private volatile WriteMode mode = WriteMode.DIRECT;
+    /** In mode JOURNALED: whether a flush also syncs, because no commit stands behind it yet. */
+    private volatile boolean flushSyncs;
+
+    private volatile long openEpoch;
+    private volatile LaneMarks marks;
+    private volatile @Nullable String failure;
+
+    public Volume(String name, int lane, VolumeImage image, Journal journal, MetaStore meta, LaneMarks marks) {
+        this.name = name;
+        this.lane = lane;
+        this.image = image;
+        this.journal = journal;
+        this.meta = meta;
+        this.marks = marks;
+        this.reader = new VolumeReader(image, overlay);
+    }
+
+    public String name() {
+        return name;
+    }
+
+    public int lane() {
+        return lane;
+    }
+
+    public VolumeImage image() {
+        return image;
+    }
+
+    public Overlay overlay() {
+        return overlay;
+    }
+
+    public Admission admission() {
+        return admission;
+    }
+
+    public WriteMode mode() {
+        return mode;
+    }
+
+    public LaneMarks marks() {
+        return marks;
+    }
+
+    /** Why nothing can be read or written any more; null: it can. */
+    public @Nullable String failure() {
+        return failure;
+    }
+
+    /** Stops the volume: every later call fails with {@code why}. */
+    public void fail(String why) {
+        failure = why;
+    }
+
+    // ---- views
+    // -------------------------------------------------------------------------------------------------------
+
+    void register(VolumeView view) {
+        views.add(view);
+    }
+
+    void forget(VolumeView view) {
+        views.remove(view);
+    }
+
+    void checkAlive() throws IOException {
+        String why = failure;
+        if (why != null) {
+            throw new IOException(name + ": " + why);
+        }
+    }
+
+    Admission.Role roleOf(long generation) {
+        return admission.role(generation);
+    }
+
+    void checkWritable(long generation) throws IOException {
+        checkAlive();
+        if (roleOf(generation) != Admission.Role.PRIMARY) {
+            throw fenced(generation);
+        }
+        if (image.readOnly()) {
+            throw new IOException(name + " is read-only");
+        }
+    }
+
+    FencedException fenced(long generation) {
+        return new FencedException(name, generation, admission.primary());
+    }
+
+    VolumeReader reader() {
+        return reader;
+    }
+
+    /**
+     * Changes a range on behalf of a view.
+     *
+     * @param data the new bytes for WRITE, null otherwise
+     * @throws FencedException if the generation may not write when the change would take effect
+     */
+    void change(long generation, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data)
+            throws IOException {
+        checkWritable(generation);
+        if (data == null || lengthBytes <= journal.maxPayloadBytes()) {
+            changePart(generation, kind, offset, lengthBytes, data);
+            return;
+        }
+        for (long done = 0; done < lengthBytes; ) {
+            long step = Math.min(journal.maxPayloadBytes(), lengthBytes - done);
+            changePart(generation, kind, offset + done, step, data.asSlice(done, step));
+            done += step;
+        }
+    }
+
+    private void changePart(
+            long generation, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data)
+            throws IOException {
+        if (mode == WriteMode.DIRECT && changeImage(generation, kind, offset, lengthBytes, data)) {
+            return;
+        }
+        int crc = data == null ? 0 : Bytes.crc(data);
+        long journalBytes = JournalRecord.journalBytes(data == null ? 0 : lengthBytes);
+        JournalBudget budget = journal.budget();
+        while (true) {
+            budget.reserve(journalBytes);
+            boolean journaled = false;
+            gate.readLock().lock();
+            try {
+                checkWritable(generation);
+                if (mode != WriteMode.DIRECT) {
+                    appendOrdered(kind, offset, lengthBytes, data, crc);
+                    journaled = true;
+                    return;
+                }
+            } finally {
+                gate.readLock().unlock();
+                if (!journaled) {
+                    budget.release(journalBytes);
+                }
+            }
+            if (changeImage(generation, kind, offset, lengthBytes, data)) {
+                return;
+            }
+        }
+    }
+
+    private void appendOrdered(RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data, int crc)
+            throws IOException {
+        order.lock();
+        try {
+            overlay.insert(journal.append(lane, openEpoch, kind, offset, lengthBytes, data, crc));
+        } finally {
+            order.unlock();
+        }
+    }
+
+    /** False if the mode is not DIRECT. */
+    private boolean changeImage(
+            long generation, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data)
+            throws IOException {
+        gate.readLock().lock();
+        try {
+            checkWritable(generation);
+            if (mode != WriteMode.DIRECT) {
+                return false;
+            }
+            if (data != null) {
+                image.write(offset, data);
+            } else {
+                image.clear(offset, lengthBytes, kind == RecordKind.TRIM);
+            }
+            return true;
+        } finally {
+            gate.readLock().unlock();
+        }
+    }
+
+    /** Makes what returned before as safe as the mode promises. */
+    void flush() throws IOException {
+        checkAlive();
+        switch (mode) {
+            case DIRECT -> image.sync();
+            case JOURNALED -> {
+                if (flushSyncs) {
+                    image.sync();
+                    journal.sync(journal.lastSequence());
+                }
+            }
+            case DRAINING -> {
+                image.sync();
+                commitOpen();
+            }
+        }
+    }
+
+    /**
+     * Commits everything journaled so far. Only what was written in mode DRAINING may be uncommitted and not sealed; in other
+     * modes this does nothing.
+     */
+    public void commitOpen() throws IOException {
+        long boundary;
+        gate.readLock().lock();
+        try {
+            if (mode != WriteMode.DRAINING || overlay.uncommittedBytes() == 0) {
+                return;
+            }
+            order.lock();
+            try {
+                boundary = journal.lastSequence();
+                overlay.freeze(boundary);
+            } finally {
+                order.unlock();
+            }
+        } finally {
+            gate.readLock().unlock();
+        }
+        journal.sync(boundary);
+        marksLock.lock();
+        try (MetaStore.Batch batch = meta.batch()) {
+            if (marks.committed() < boundary) {
+                batch.putCommitted(lane, boundary).write(true);
+                marks = new LaneMarks(boundary, marks.applied(), marks.dropped());
+            }
+        } finally {
+            marksLock.unlock();
+        }
+        overlay.commitThrough(boundary);
+    }
+
+    // ---- for the coordinator, which holds the gate exclusively where it says so
+    // ---------------------------------------
+
+    /** Waits until no change is on its way, and keeps new ones waiting. */
+    public void closeGate() {
+        gate.writeLock().lock();
+    }
+
+    public void openGate() {
+        gate.writeLock().unlock();
+    }
+
+    /** Changes who is admitted. Gate closed. Views no longer admitted fail from now on; {@link #revokeFenced} cuts them. */
+    public void admit(Admission next) {
+        requireGate();
+        admission = next;
+    }
+
+    /** Tells the owners of views that are no longer admitted. Not under any lock. */
+    public void revokeFenced() {
+        for (VolumeView view : views) {
+            if (roleOf(view.generation()) == Admission.Role.NONE) {
+                view.revoke();
+            }
+        }
+    }
+
+    /** Ends every view. */
+    public void revokeAll() {
+        views.forEach(VolumeView::revoke);
+    }
+
+    /**
+     * Writes from now on belong to {@code epoch}. Gate closed.
+     *
+     * @param untilCommitSyncFlushes whether a flush also syncs, because there is no commit behind it yet
+     */
+    public void journal(long epoch, boolean untilCommitSyncFlushes) {
+        requireGate();
+        mode = WriteMode.JOURNALED;
+        flushSyncs = untilCommitSyncFlushes;
+        openEpoch = epoch;
+    }
+
+    /** From the first commit on a flush costs nothing. */
+    public void commitsStandBehindFlushes() {
+        flushSyncs = false;
+    }
+
+    /** Draws the line between what is at or below {@code boundary} and what follows. Gate closed. */
+    public void seal(long boundary) {
+        requireGate();
+        overlay.freeze(boundary);
+    }
+
+    /** Stops journaling; what the journal holds is drained. Gate closed. */
+    public void drain() {
+        requireGate();
+        mode = overlay.isEmpty() ? WriteMode.DIRECT : WriteMode.DRAINING;
+    }
+
+    /** Turns DIRECT if it is DRAINING and nothing is left. Gate closed. */
+    public boolean finishDraining() {
+        requireGate();
+        if (mode == WriteMode.DRAINING && overlay.isEmpty()) {
+            mode = WriteMode.DIRECT;
+            return true;
+        }
+        return false;
+    }
+
+    /** Held around writing this volume's watermarks together with others'. */
+    public void lockMarks() {
+        marksLock.lock();
+    }
+
+    public void unlockMarks() {
+        marksLock.unlock();
+    }
+
+    /** Adds a commit through {@code boundary} to a batch. Marks locked. */
+    public LaneMarks putCommitted(MetaStore.Batch batch, long boundary) throws IOException {
+        long committed = Math.max(marks.committed(), boundary);
+        batch.putCommitted(lane, committed);
+        return new LaneMarks(committed, marks.applied(), marks.dropped());
+    }
+
+    /** Adds to a batch that this volume's records above {@code after} up to {@code last} count as never written. Marks locked. */
+    public LaneMarks putDropped(MetaStore.Batch batch, LaneMarks base, long after, long last) throws IOException {
+        if (last <= after || base.dropped().contains(new SequenceRange(after, last))) {
+            return base;
+        }
+        List<SequenceRange> dropped = new ArrayList<>(base.dropped());
+        dropped.add(new SequenceRange(after, last));
+        batch.putDropped(lane, dropped);
+        return new LaneMarks(base.committed(), base.applied(), dropped);
+    }
+
+    /** Puts into effect what was written durably. Marks locked. */
+    public void setMarks(LaneMarks durable) {
+        marks = durable;
+        overlay.commitThrough(durable.committed());
+    }
+
+    /** Forgets what is above the commit point. Gate closed, and durably dropped before. */
+    public void dropUncommitted() {
+        requireGate();
+        journal.budget().release(overlay.dropAfter(marks.committed()));
+    }
+
+    // ---- for the applier
+    // ----------------------------------------------------------------------------------------------
+
+    /**
+     * The image holds everything through {@code sequence}, durably: remembers that, forgets the layer that was being applied, and
+     * only then lets the journal go, because readers find its segments through the layer.
+     */
+    public void applied(long sequence) throws IOException {
+        LaneMarks next;
+        marksLock.lock();
+        try (MetaStore.Batch batch = meta.batch()) {
+            next = marks.appliedThrough(sequence);
+            batch.putApplied(lane, next.applied());
+            if (!next.dropped().equals(marks.dropped())) {
+                batch.putDropped(lane, next.dropped());
+            }
+            batch.write(true);
+            marks = next;
+        } finally {
+            marksLock.unlock();
+        }
+        overlay.applied();
+        journal.settle(lane, next.applied());
+    }
+
+    // ---- for recovery, before anything is served
+    // ----------------------------------------------------------------------
+
+    /** Puts a record back that recovery found. In the order of sequence numbers. */
+    public void restore(JournalRecord record) {
+        journal.budget().occupy(record.journalBytes());
+        overlay.insert(record);
+    }
+
+    private void requireGate() {
+        if (!gate.isWriteLockedByCurrentThread()) {
+            throw new IllegalStateException(name + ": the gate must be closed for this");
+        }
+    }
+
+    @Override
+    public String toString() {
+        return name;
+    }
+}

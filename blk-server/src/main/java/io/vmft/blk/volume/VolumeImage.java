@@ -1,0 +1,208 @@
+package io.vmft.blk.volume;
+
+import io.vmft.blk.file.StoreFile;
+import io.vmft.blk.file.StoreFiles;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Objects;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A raw image file, locked against other servers. Thread-safe.
+ *
+ * <p>INVARIANT: no other descriptor of the file is opened and closed in this process while it is served; closing one would drop
+ * the (POSIX) lock.
+ */
+public final class VolumeImage implements AutoCloseable {
+    private final StoreFile file;
+    private final FileChannel lockChannel;
+    private final long sizeBytes;
+    private final boolean readOnly;
+    private final ReentrantLock syncing = new ReentrantLock();
+    private volatile boolean dirty;
+    private volatile @Nullable IOException failure;
+
+    private VolumeImage(StoreFile file, FileChannel lockChannel, long sizeBytes, boolean readOnly) {
+        this.file = file;
+        this.lockChannel = lockChannel;
+        this.sizeBytes = sizeBytes;
+        this.readOnly = readOnly;
+    }
+
+    /**
+     * Opens an image.
+     *
+     * @param createBytes size it must have, and is created with (sparse) if it is missing; 0: it must exist
+     * @throws IOException with one line for the operator
+     */
+    public static VolumeImage open(StoreFiles files, String volume, Path path, long createBytes, boolean readOnly)
+            throws IOException {
+        boolean create = false;
+        if (!Files.exists(path)) {
+            if (createBytes == 0 || readOnly) {
+                throw new IOException(
+                        volume + ": image " + path + " does not exist; create it, or let it be created with"
+                                + " --volume " + volume + "=" + path + ",size=20G");
+            }
+            create = true;
+        } else if (Files.isDirectory(path)) {
+            throw new IOException(volume + ": image " + path + " is a directory; name a raw image file");
+        }
+        FileChannel channel = lock(volume, path, create, readOnly);
+        @Nullable StoreFile file = null;
+        try {
+            file = files.open(path, readOnly ? StoreFiles.Access.READ_ONLY : StoreFiles.Access.READ_WRITE);
+            if (create) {
+                file.setSize(createBytes);
+                file.sync();
+                files.syncDirectory(Objects.requireNonNull(path.toAbsolutePath().getParent()));
+            }
+            long size = file.sizeBytes();
+            if (size == 0) {
+                throw new IOException(volume + ": image " + path + " is empty; give it a size or let it be created");
+            }
+            if (createBytes != 0 && size != createBytes) {
+                throw new IOException(volume + ": image " + path + " has " + size + " bytes, size= says " + createBytes
+                        + "; leave size= out or correct it");
+            }
+            return new VolumeImage(file, channel, size, readOnly);
+        } catch (IOException e) {
+            if (file != null) {
+                file.close();
+            }
+            channel.close();
+            if (create) {
+                Files.deleteIfExists(path);
+            }
+            throw e;
+        }
+    }
+
+    private static FileChannel lock(String volume, Path path, boolean create, boolean readOnly) throws IOException {
+        FileChannel channel;
+        try {
+            channel = readOnly
+                    ? FileChannel.open(path, StandardOpenOption.READ)
+                    : create
+                            ? FileChannel.open(
+                                    path,
+                                    StandardOpenOption.READ,
+                                    StandardOpenOption.WRITE,
+                                    StandardOpenOption.CREATE_NEW)
+                            : FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE);
+        } catch (IOException e) {
+            throw new IOException(
+                    volume + ": image " + path + " cannot be opened (" + e + "); check its path and permissions", e);
+        }
+        @Nullable FileLock lock = null;
+        try {
+            lock = channel.tryLock(0, Long.MAX_VALUE, readOnly);
+        } catch (OverlappingFileLockException e) {
+            // The same answer as for another process.
+        } finally {
+            if (lock == null) {
+                channel.close();
+            }
+        }
+        if (lock == null) {
+            throw new IOException(
+                    volume + ": image " + path + " is in use by another server; stop that one, or serve another image");
+        }
+        return channel;
+    }
+
+    public Path path() {
+        return file.path();
+    }
+
+    public long sizeBytes() {
+        return sizeBytes;
+    }
+
+    public boolean readOnly() {
+        return readOnly;
+    }
+
+    public void read(long offset, MemorySegment destination) throws IOException {
+        file.read(offset, destination);
+    }
+
+    // Each change is marked when it is in the page cache: a sync that began before need not cover it, every later one
+    // does.
+    public void write(long offset, MemorySegment source) throws IOException {
+        file.write(offset, source);
+        dirty = true;
+    }
+
+    /** Makes the range zero and, if it may become one, a hole. */
+    public void clear(long offset, long lengthBytes, boolean punchHole) throws IOException {
+        if (punchHole) {
+            file.punchHole(offset, lengthBytes);
+        } else {
+            file.zero(offset, lengthBytes);
+        }
+        dirty = true;
+    }
+
+    /**
+     * Makes every change that returned before durable.
+     *
+     * @throws IOException if it is not, now or ever: after a failed sync the system may have dropped the data, so that a later
+     *     success would say nothing
+     */
+    public void sync() throws IOException {
+        syncing.lock();
+        try {
+            IOException before = failure;
+            if (before != null) {
+                throw new IOException("a sync failed before: " + before.getMessage(), before);
+            }
+            if (dirty) {
+                dirty = false;
+                file.sync();
+            }
+        } catch (IOException e) {
+            if (failure == null) {
+                failure = e;
+            }
+            throw e;
+        } finally {
+            syncing.unlock();
+        }
+    }
+
+    /**
+     * As {@link #sync}, for a caller that has just written again everything it wants durable: a failure before this call is
+     * not held against it, its own leaves the next caller the same chance.
+     */
+    public void syncRewritten() throws IOException {
+        syncing.lock();
+        try {
+            dirty = false;
+            file.sync();
+        } catch (IOException e) {
+            dirty = true;
+            throw e;
+        } finally {
+            syncing.unlock();
+        }
+    }
+
+    /** Syncs what it can and gives the file free. No other call may be running or follow. */
+    @Override
+    public void close() throws IOException {
+        try (lockChannel;
+                file) {
+            if (!readOnly && failure == null) {
+                sync();
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+package io.vmft.blk.volume;
+
+import io.vmft.blk.journal.JournalRecord;
+import io.vmft.blk.journal.RecordKind;
+import io.vmft.blk.overlay.Overlay;
+import io.vmft.blk.overlay.Piece;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+
+/** Reads a volume: the overlay where it has something, the image elsewhere. Thread-safe. */
+final class VolumeReader {
+    private final VolumeImage image;
+    private final Overlay overlay;
+
+    VolumeReader(VolumeImage image, Overlay overlay) {
+        this.image = image;
+        this.overlay = overlay;
+    }
+
+    void read(long offset, MemorySegment destination, boolean committedOnly) throws IOException {
+        if (overlay.isEmpty()) {
+            image.read(offset, destination);
+            return;
+        }
+        List<Piece> pieces = overlay.resolve(offset, offset + destination.byteSize(), committedOnly);
+        try {
+            for (Piece piece : pieces) {
+                read(piece, destination.asSlice(piece.start() - offset, piece.lengthBytes()));
+            }
+        } finally {
+            Overlay.release(pieces);
+        }
+    }
+
+    private void read(Piece piece, MemorySegment destination) throws IOException {
+        JournalRecord record = piece.record();
+        if (record == null) {
+            image.read(piece.start(), destination);
+        } else if (record.kind() == RecordKind.WRITE) {
+            record.segment().file().read(record.payloadPosition(piece.start()), destination);
+        } else {
+            destination.fill((byte) 0);
+        }
+    }
+}
