@@ -184,7 +184,12 @@ public final class Engine implements AutoCloseable {
         return onLoop(current -> current.stop(reason)).thenRun(() -> ended.complete(null));
     }
 
-    private CompletableFuture<String> command(String line) {
+    /**
+     * Carries out one line of the monitor. Any thread.
+     *
+     * @return the answer; fails with an {@link EngineException}
+     */
+    public CompletableFuture<String> command(String line) {
         String[] words = line.split("\\s+", 2);
         return switch (words[0]) {
             case "status" -> status().thenApply(Engine::json);

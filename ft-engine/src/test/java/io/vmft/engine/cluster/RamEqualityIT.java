@@ -1,0 +1,85 @@
+package io.vmft.engine.cluster;
+
+import static io.vmft.engine.cluster.TestCluster.ask;
+import static io.vmft.engine.cluster.TestCluster.awaitEpochs;
+import static io.vmft.engine.cluster.TestCluster.awaitProtected;
+import static io.vmft.engine.cluster.TestCluster.status;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.vmft.engine.Engine;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The guest is paused at committed checkpoints, and both hosts' whole guest RAM is compared byte for byte. */
+@Timeout(240)
+class RamEqualityIT {
+    private static final int COMPARISONS = 10;
+    private static final int EPOCHS_BETWEEN = 50;
+
+    @TempDir
+    Path directory;
+
+    @ParameterizedTest
+    @ValueSource(strings = {"kvm", "tcg"})
+    void afterHundredsOfEpochsBothHostsHoldTheSameMemory(String accelerator) throws Exception {
+        TestCluster.assumeItCanRun(accelerator);
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path file = cluster.file("eq", accelerator, protection(port, port));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            for (int i = 0; i < COMPARISONS; i++) {
+                awaitEpochs(primary, EPOCHS_BETWEEN);
+                compare(cluster, primary, standby);
+            }
+            assertThat(status(primary).path("epochs").asLong()).isGreaterThanOrEqualTo(COMPARISONS * EPOCHS_BETWEEN);
+        }
+    }
+
+    /** The test of the test: what stands between the engines loses one page, as a broken checkpoint would. */
+    @ParameterizedTest
+    @ValueSource(strings = {"kvm", "tcg"})
+    void aPageLostOnTheWayIsFound(String accelerator) throws Exception {
+        TestCluster.assumeItCanRun(accelerator);
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory);
+                PageDroppingProxy proxy = new PageDroppingProxy(port)) {
+            Path file = cluster.file("drop", accelerator, protection(proxy.port(), port));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            pauseAndAwaitFold(primary, standby);
+            proxy.dropPagesFromNowOn();
+            ask(primary, "resume");
+            await().until(() -> proxy.dropped() > 0);
+            pauseAndAwaitFold(primary, standby);
+            assertThat(Files.mismatch(cluster.ram("a", "drop"), cluster.ram("b", "drop")))
+                    .isNotNegative();
+        }
+    }
+
+    private static void compare(TestCluster cluster, Engine primary, Engine standby) throws Exception {
+        pauseAndAwaitFold(primary, standby);
+        assertThat(Files.mismatch(cluster.ram("a", "eq"), cluster.ram("b", "eq")))
+                .as("first byte that differs, at epoch %s", status(primary).path("committed_epoch"))
+                .isEqualTo(-1);
+        ask(primary, "resume");
+    }
+
+    private static void pauseAndAwaitFold(Engine primary, Engine standby) throws InterruptedException {
+        ask(primary, "pause");
+        long epoch = status(primary).path("committed_epoch").asLong();
+        await().until(() -> status(standby).path("committed_epoch").asLong() == epoch);
+    }
+
+    private static String protection(int standbyPort, int listenPort) {
+        return "protection: {epoch: 5ms, failure_timeout: 10s, standbys: [\"127.0.0.1:%d\"], listen: \"127.0.0.1:%d\"}"
+                .formatted(standbyPort, listenPort);
+    }
+}

@@ -1,0 +1,154 @@
+package io.vmft.engine.cluster;
+
+import static io.vmft.engine.cluster.TestCluster.ask;
+import static io.vmft.engine.cluster.TestCluster.awaitEpochs;
+import static io.vmft.engine.cluster.TestCluster.awaitProtected;
+import static io.vmft.engine.cluster.TestCluster.status;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import io.vmft.engine.Engine;
+import io.vmft.engine.EngineException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Who runs the VM when something of it dies. */
+@Timeout(180)
+class TakeOverIT {
+    @TempDir
+    Path directory;
+
+    @ParameterizedTest
+    @ValueSource(strings = {"kvm", "tcg"})
+    void whenThePrimarysQemuDiesTheStandbyGoesOn(String accelerator) throws Exception {
+        TestCluster.assumeItCanRun(accelerator);
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path file = cluster.file("vm1", accelerator, protection(port));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            awaitEpochs(primary, 20);
+            long pid = status(primary).path("qemu_pid").asLong();
+            ProcessHandle.of(pid).orElseThrow().destroyForcibly();
+
+            await().atMost(TestCluster.PATIENCE)
+                    .until(() -> status(standby).path("role").asText().equals("primary"));
+            assertThat(status(standby).path("mode").asText()).isEqualTo("solo");
+            assertThat(primary.ended().get(10, TimeUnit.SECONDS))
+                    .isInstanceOf(EngineException.class)
+                    .hasMessageContaining("signal 9");
+            byte[] before = Files.readAllBytes(cluster.ram("b", "vm1"));
+            await("the guest to write its memory on")
+                    .until(() -> !java.util.Arrays.equals(before, Files.readAllBytes(cluster.ram("b", "vm1"))));
+        }
+    }
+
+    @Test
+    void aLostBackupLeavesThePrimaryRunningAloneAndANewOneIsTaken() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path file = cluster.file("vm1", "tcg", protection(port));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            long generation = status(primary).path("generation").asLong();
+            standby.stop("the test takes the backup away").get(20, TimeUnit.SECONDS);
+            await().atMost(TestCluster.PATIENCE)
+                    .until(() -> status(primary).path("mode").asText().equals("solo"));
+            assertThat(status(primary).path("generation").asLong()).isGreaterThan(generation);
+            standby.close();
+            cluster.standby(file, "c");
+            awaitProtected(primary);
+            awaitEpochs(primary, 5);
+        }
+    }
+
+    @Test
+    void aVmThatEndsOnPurposeIsNotTakenOver() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path file = cluster.file("vm1", "tcg", protection(port));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            ask(primary, "stop");
+            assertThat(primary.ended().get(10, TimeUnit.SECONDS)).isNull();
+            await().until(() -> status(standby).path("state").asText().equals("waiting"));
+            assertThat(status(standby).path("role").asText()).isEqualTo("standby");
+        }
+    }
+
+    @Test
+    void whoHoldsAVmKeepsItUntilItIsFenced() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path file = cluster.file("vm1", "tcg", "");
+            cluster.run(file, "a");
+            assertThatThrownBy(() -> cluster.run(file, "b"))
+                    .isInstanceOf(EngineException.class)
+                    .hasMessageContaining("vm1 is held by a");
+            assertThatThrownBy(() -> cluster.run(file, "a"))
+                    .isInstanceOf(EngineException.class)
+                    .hasMessageContaining("an engine already runs it on this host");
+        }
+    }
+
+    @Test
+    void aStandbyWithAnotherFileSaysWhatDiffers() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path file = cluster.file("vm1", "tcg", "protection: {auto: false, listen: \"127.0.0.1:" + port + "\"}");
+            Path other = cluster.file(
+                    "vm1", "tcg", "cpus: 2\nprotection: {auto: false, listen: \"127.0.0.1:" + port + "\"}");
+            Files.writeString(other, Files.readString(other).replace("memory: 64M", "memory: 128M"));
+            Engine primary = cluster.run(file, "a");
+            cluster.standby(other, "b");
+            assertThatThrownBy(() -> ask(primary, "protect 127.0.0.1:" + port))
+                    .hasMessageContaining("memory is 128 MiB here, 64 MiB there")
+                    .hasMessageContaining("cpus is 2 here, 1 there");
+            assertThat(status(primary).path("mode").asText()).isEqualTo("solo");
+        }
+    }
+
+    @Test
+    void aQemuThatDiesAtStartIsQuotedAndTheVmIsClosedAgain() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path bad = cluster.file("vm1", "tcg", "qemu_args: [\"-device\", \"no-such-device\"]");
+            assertThatThrownBy(() -> cluster.run(bad, "a"))
+                    .isInstanceOf(EngineException.class)
+                    .hasMessageContaining("vm1: QEMU did not start")
+                    .hasMessageContaining("'no-such-device' is not a valid device model name");
+            assertThat(Files.exists(cluster.ram("a", "vm1"))).isFalse();
+            cluster.run(cluster.file("vm1", "tcg", ""), "b");
+        }
+    }
+
+    @Test
+    void aStandbysPortThatIsTakenIsNamed() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            cluster.standby(cluster.file("vm1", "tcg", protection(port)), "b");
+            assertThatThrownBy(() -> cluster.standby(cluster.file("vm2", "tcg", protection(port)), "b"))
+                    .isInstanceOf(EngineException.class)
+                    .hasMessageContaining("cannot listen on 127.0.0.1:" + port);
+        }
+    }
+
+    private static String protection(int port) {
+        return "protection: {epoch: 10ms, failure_timeout: 5s, standbys: [\"127.0.0.1:%d\"], listen: \"127.0.0.1:%d\"}"
+                .formatted(port, port);
+    }
+}

@@ -1,0 +1,137 @@
+package io.vmft.engine.cluster;
+
+import static org.awaitility.Awaitility.await;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.vmft.blk.server.BlkServer;
+import io.vmft.engine.Engine;
+import io.vmft.engine.EngineException;
+import io.vmft.engine.config.ConfigException;
+import io.vmft.engine.config.VmConfig;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * A real block server, real engines and real QEMUs on this machine, each engine with a run directory of its own. The guest is the one
+ * that needs no disk and no kernel: it writes its memory in a seeded pattern for ever.
+ */
+final class TestCluster implements AutoCloseable {
+    static final Duration PATIENCE = Duration.ofSeconds(60);
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private final Path directory;
+    private final BlkServer blk;
+    private final List<Engine> engines = new ArrayList<>();
+
+    TestCluster(Path directory) throws Exception {
+        this.directory = directory;
+        this.blk = BlkServers.start(directory.resolve("blk"));
+    }
+
+    static void assumeItCanRun(String accelerator) {
+        assumeTrue(
+                "root".equals(System.getProperty("user.name")), "not root: libvmft may not use userfaultfd for kernel faults");
+        assumeTrue(
+                System.getenv("PATH").lines().flatMap(path -> List.of(path.split(":")).stream())
+                        .anyMatch(folder -> Files.isExecutable(Path.of(folder, "qemu-system-x86_64"))),
+                "no qemu-system-x86_64 on PATH");
+        assumeTrue(
+                !accelerator.equals("kvm")
+                        || (Files.isReadable(Path.of("/dev/kvm")) && Files.isWritable(Path.of("/dev/kvm"))),
+                "/dev/kvm does not open");
+    }
+
+    static Path guest() {
+        return Path.of(System.getProperty("vmft.native.dir"), "kvm-guest.elf");
+    }
+
+    String control() {
+        return BlkServers.control(blk);
+    }
+
+    /** A VM's file; {@code more} is YAML appended as it is. */
+    Path file(String name, String accelerator, String more) throws IOException {
+        Path file = directory.resolve(name + "-" + accelerator + Integer.toHexString(more.hashCode()) + ".yaml");
+        return Files.writeString(
+                file,
+                """
+                name: %s
+                memory: 64M
+                accelerator: %s
+                blk_server: 127.0.0.1:1
+                control: %s
+                kernel: %s
+                %s
+                """
+                        .formatted(name, accelerator, control(), guest(), more));
+    }
+
+    Engine run(Path file, String host) throws ConfigException, EngineException, InterruptedException {
+        Engine engine = Engine.run(VmConfig.load(file), host, directory.resolve(host), false);
+        engines.add(engine);
+        return engine;
+    }
+
+    Engine standby(Path file, String host) throws ConfigException, EngineException, InterruptedException {
+        Engine engine = Engine.standby(VmConfig.load(file), host, directory.resolve(host));
+        engines.add(engine);
+        return engine;
+    }
+
+    /** Where the engine of a VM on a host keeps the guest's RAM. */
+    Path ram(String host, String vm) {
+        return Path.of("/dev/shm", "vmft" + directory.resolve(host).resolve(vm).toString().replace('/', '-'), "ram");
+    }
+
+    static JsonNode status(Engine engine) {
+        try {
+            return JSON.readTree(ask(engine, "status"));
+        } catch (IOException | InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    static String ask(Engine engine, String line) throws InterruptedException {
+        try {
+            return engine.command(line).get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+        } catch (ExecutionException | java.util.concurrent.TimeoutException e) {
+            throw new IllegalStateException(line + ": " + e.getMessage(), e);
+        }
+    }
+
+    static void awaitProtected(Engine primary) {
+        await().atMost(PATIENCE).until(() -> status(primary).path("mode").asText().equals("protected"));
+    }
+
+    static void awaitEpochs(Engine primary, long more) {
+        long target = status(primary).path("epochs").asLong() + more;
+        await().atMost(PATIENCE).until(() -> status(primary).path("epochs").asLong() >= target);
+    }
+
+    static int freePort() throws IOException {
+        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            return socket.getLocalPort();
+        }
+    }
+
+    @Override
+    public void close() throws Exception {
+        for (Engine engine : engines.reversed()) {
+            if (!engine.ended().isDone()) {
+                engine.stop("the test ends").get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+            }
+            engine.close();
+        }
+        blk.close();
+    }
+}
