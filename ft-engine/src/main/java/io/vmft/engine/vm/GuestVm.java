@@ -27,7 +27,10 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -44,6 +47,7 @@ public final class GuestVm implements AutoCloseable {
 
     private static final Logger log = LoggerFactory.getLogger(GuestVm.class);
     private static final Duration START_TIMEOUT = Duration.ofSeconds(30);
+    private static final Duration EXIT_TIMEOUT = Duration.ofSeconds(2);
     private static final Duration RESTORE_TIMEOUT = Duration.ofSeconds(30);
     private static final int SLOT_PAGES = 512;
     private static final int MAX_SLOTS = 128;
@@ -144,15 +148,21 @@ public final class GuestVm implements AutoCloseable {
             try {
                 qmp = listener.accept(config.name(), exited, this::event, START_TIMEOUT);
             } catch (IOException e) {
-                throw new IOException(
-                        config.name() + ": QEMU did not start: "
-                                + (exited.isDone() ? exited.join().inWords() : e.getMessage()),
-                        e);
+                throw new IOException(config.name() + ": QEMU did not start: " + whyNot(exited, e), e);
             }
         }
         if (runtime.incoming()) {
             incoming = IncomingVm.prepare(
                     config.name(), present(qmp), present(qemu), runtime.incomingSocket(), START_TIMEOUT);
+        }
+    }
+
+    /** A QEMU that dies closes its sockets before it is gone; what it said last tells more than that. */
+    private static String whyNot(CompletableFuture<QemuExit> exited, IOException e) throws InterruptedException {
+        try {
+            return exited.get(EXIT_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS).inWords();
+        } catch (ExecutionException | TimeoutException alive) {
+            return String.valueOf(e.getMessage());
         }
     }
 

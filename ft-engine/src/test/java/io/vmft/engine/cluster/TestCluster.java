@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.vmft.blk.server.BlkServer;
+import io.vmft.blk.server.BlkServerConfig;
+import io.vmft.blk.server.VolumeSpec;
 import io.vmft.engine.Engine;
 import io.vmft.engine.EngineException;
 import io.vmft.engine.config.ConfigException;
@@ -35,14 +37,19 @@ final class TestCluster implements AutoCloseable {
 
     TestCluster(Path directory) throws Exception {
         this.directory = directory;
-        this.blk = BlkServers.start(directory.resolve("blk"));
+        this.blk = BlkServer.start(BlkServerConfig.forTest(
+                directory.resolve("blk"),
+                List.of(VolumeSpec.parse("spare=" + directory.resolve("spare.img") + ",size=1M"))));
     }
 
     static void assumeItCanRun(String accelerator) {
         assumeTrue(
-                "root".equals(System.getProperty("user.name")), "not root: libvmft may not use userfaultfd for kernel faults");
+                "root".equals(System.getProperty("user.name")),
+                "not root: libvmft may not use userfaultfd for kernel faults");
         assumeTrue(
-                System.getenv("PATH").lines().flatMap(path -> List.of(path.split(":")).stream())
+                System.getenv("PATH")
+                        .lines()
+                        .flatMap(path -> List.of(path.split(":")).stream())
                         .anyMatch(folder -> Files.isExecutable(Path.of(folder, "qemu-system-x86_64"))),
                 "no qemu-system-x86_64 on PATH");
         assumeTrue(
@@ -56,15 +63,13 @@ final class TestCluster implements AutoCloseable {
     }
 
     String control() {
-        return BlkServers.control(blk);
+        return "127.0.0.1:" + blk.controlAddress().getPort();
     }
 
     /** A VM's file; {@code more} is YAML appended as it is. */
     Path file(String name, String accelerator, String more) throws IOException {
         Path file = directory.resolve(name + "-" + accelerator + Integer.toHexString(more.hashCode()) + ".yaml");
-        return Files.writeString(
-                file,
-                """
+        return Files.writeString(file, """
                 name: %s
                 memory: 64M
                 accelerator: %s
@@ -72,8 +77,7 @@ final class TestCluster implements AutoCloseable {
                 control: %s
                 kernel: %s
                 %s
-                """
-                        .formatted(name, accelerator, control(), guest(), more));
+                """.formatted(name, accelerator, control(), guest(), more));
     }
 
     Engine run(Path file, String host) throws ConfigException, EngineException, InterruptedException {
@@ -90,7 +94,10 @@ final class TestCluster implements AutoCloseable {
 
     /** Where the engine of a VM on a host keeps the guest's RAM. */
     Path ram(String host, String vm) {
-        return Path.of("/dev/shm", "vmft" + directory.resolve(host).resolve(vm).toString().replace('/', '-'), "ram");
+        return Path.of(
+                "/dev/shm",
+                "vmft" + directory.resolve(host).resolve(vm).toString().replace('/', '-'),
+                "ram");
     }
 
     static JsonNode status(Engine engine) {
@@ -110,7 +117,8 @@ final class TestCluster implements AutoCloseable {
     }
 
     static void awaitProtected(Engine primary) {
-        await().atMost(PATIENCE).until(() -> status(primary).path("mode").asText().equals("protected"));
+        await().atMost(PATIENCE)
+                .until(() -> status(primary).path("mode").asText().equals("protected"));
     }
 
     static void awaitEpochs(Engine primary, long more) {
