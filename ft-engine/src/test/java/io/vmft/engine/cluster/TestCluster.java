@@ -133,10 +133,12 @@ final class TestCluster implements AutoCloseable {
     }
 
     @Override
-    public void close() throws Exception {
+    public void close() {
         for (Engine engine : engines.reversed()) {
             if (!engine.ended().isDone()) {
-                engine.stop("the test ends").get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+                engine.stop("the test ends")
+                        .orTimeout(PATIENCE.toSeconds(), TimeUnit.SECONDS)
+                        .join();
             }
             engine.close();
         }
