@@ -152,6 +152,30 @@ final class RestoreIT {
     }
 
     @Test
+    void q35GoesOnToo() throws Exception {
+        QemuInfo runnable = new QemuInfo(
+                info.binary(),
+                info.version(),
+                info.machine().replace("i440fx", "q35"),
+                info.accelerator(),
+                "a test",
+                "",
+                info.firmware(),
+                "");
+        try (QemuVm first = QemuVm.start(config, runnable, directory.resolve("a"), false);
+                QemuVm second = QemuVm.start(config, runnable, directory.resolve("b"), true)) {
+            IncomingVm incoming = IncomingVm.prepare(
+                    "vm1", second.qmp, second.process, second.runtime.incomingSocket(), QemuVm.TIMEOUT);
+            assertThat(incoming.machineType()).contains("q35");
+            ByteBuffer state = first.saveState();
+            copyInto(first.runtime.ramFile(), second.runtime.ramFile());
+            long saved = QemuVm.counter(second.runtime.ramFile(), QemuVm.COUNTER);
+            incoming.restore(state, QemuVm.TIMEOUT);
+            await().until(() -> QemuVm.counter(second.runtime.ramFile(), QemuVm.COUNTER) != saved);
+        }
+    }
+
+    @Test
     void aStateThatQemuRefusesEndsQemuWithItsOwnWords() throws Exception {
         try (QemuVm second = QemuVm.start(config, info, directory.resolve("b"), true)) {
             IncomingVm incoming = IncomingVm.prepare(
