@@ -335,6 +335,7 @@ public final class NetGate implements AutoCloseable {
         if (cause == null) {
             ended.complete(null);
         } else {
+            LOG.warn("{}: carries no frames any more: {}", label, cause.getMessage());
             ended.completeExceptionally(new IOException(label + ": " + cause.getMessage(), cause));
         }
     }
