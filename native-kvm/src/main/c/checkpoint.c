@@ -1,0 +1,204 @@
+#define _GNU_SOURCE
+#include "checkpoint.h"
+
+#include "bitmap.h"
+#include "control.h"
+#include "kvmlog.h"
+#include "pagemap.h"
+#include "ram.h"
+#include "staging.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *state_file;
+/* -1 outside a pause. */
+static atomic_int state_fd = -1;
+
+/* Of QEMU's main thread, from here on, but for harvested, which ram.lock guards. */
+static uint64_t deadline_nanos;
+/* What the last pause found, until the next. */
+static uint64_t *harvested;
+/* The service thread's. */
+static uint64_t *live;
+
+/* The VM was stopped while an epoch was armed: the stop is the epoch's. */
+static bool stopped_by_pause;
+/* QEMU starts the VM in the call that closed the state file, on the same thread; not later than this. */
+static uint64_t keep_clock_until_nanos;
+static pid_t keep_clock_thread;
+#define RESUME_NANOS 1000000000u
+
+bool checkpoint_init(const char *path) {
+    state_file = path;
+    harvested = bitmap_new(ram.pages);
+    live = bitmap_new(ram.pages);
+    return harvested != NULL && live != NULL;
+}
+
+bool checkpoint_begins(const char *path, int flags) {
+    return (flags & O_ACCMODE) != O_RDONLY && strcmp(path, state_file) == 0 && atomic_load(&state_fd) < 0
+        && control_armed();
+}
+
+void checkpoint_opened(int fd) {
+    if (ram.qemu_view == NULL) {
+        control_die(ENOENT,
+            "QEMU has not mapped %s; give it -object memory-backend-file,share=on,mem-path=... as its machine's "
+            "memory-backend",
+            ram.path);
+    }
+    deadline_nanos = sys_now_nanos() + staging.header.pause_timeout_nanos;
+    atomic_store(&state_fd, fd);
+    control_pause_begin();
+}
+
+bool checkpoint_is_state(int fd) {
+    return fd >= 0 && fd == atomic_load(&state_fd);
+}
+
+/* Moves the pages dirtied since the last harvest to dirty; sources as in VMFT_SOURCES. */
+static uint64_t harvest(uint64_t *dirty, uint64_t *sources) {
+    size_t words = bitmap_words(ram.pages);
+    pthread_mutex_lock(&ram.lock);
+    memcpy(dirty, ram.pending, words * sizeof *dirty);
+    memset(ram.pending, 0, words * sizeof *dirty);
+    int64_t by_qemu = 0;
+    int64_t by_guest = 0;
+    if (ram.qemu_view != NULL) {
+        by_qemu = pagemap_harvest(ram.qemu_view, ram.bytes, dirty);
+        if (by_qemu < 0) {
+            control_die((int)-by_qemu, "PAGEMAP_SCAN of guest RAM failed");
+        }
+        by_guest = kvmlog_harvest(dirty);
+        if (by_guest < 0) {
+            control_die((int)-by_guest, "KVM_GET_DIRTY_LOG of guest RAM failed");
+        }
+    }
+    pthread_mutex_unlock(&ram.lock);
+    *sources = (uint64_t)by_qemu | (uint64_t)by_guest << 32;
+    return bitmap_count(dirty, words);
+}
+
+/* A slot that is free before the deadline, while the checkpoint is not void; or -1. */
+static int wait_for_slot(uint64_t *waited_nanos) {
+    if (control_verdict() == CONTROL_VOID) {
+        return -1;
+    }
+    int slot = staging_free_slot();
+    if (slot >= 0) {
+        return slot;
+    }
+    uint64_t start = sys_now_nanos();
+    while (slot < 0 && control_wait(deadline_nanos) && control_verdict() != CONTROL_VOID) {
+        slot = staging_free_slot();
+    }
+    *waited_nanos += sys_now_nanos() - start;
+    return slot;
+}
+
+/* Copies the harvested pages to slots and hands these over; false if the checkpoint is void. */
+static bool copy_out(uint64_t *waited_nanos) {
+    const uint32_t capacity = staging.header.pages_per_slot;
+    int slot = -1;
+    uint32_t filled = 0;
+    uint64_t first;
+    uint64_t end = 0;
+    while (bitmap_next_run(harvested, ram.pages, end, &first, &end)) {
+        while (first < end) {
+            if (slot < 0) {
+                slot = wait_for_slot(waited_nanos);
+                if (slot < 0) {
+                    return false;
+                }
+                filled = 0;
+            }
+            uint64_t run = end - first;
+            uint32_t count = run < capacity - filled ? (uint32_t)run : capacity - filled;
+            uint64_t *indexes = staging_indexes((uint32_t)slot) + filled;
+            for (uint32_t i = 0; i < count; i++) {
+                indexes[i] = first + i;
+            }
+            /* From the guest's view: reading QEMU's would populate it and make pages look written. */
+            memcpy(staging_pages((uint32_t)slot) + (uint64_t)filled * VMFT_PAGE_BYTES,
+                ram.guest_view + first * VMFT_PAGE_BYTES, (uint64_t)count * VMFT_PAGE_BYTES);
+            filled += count;
+            first += count;
+            if (filled == capacity) {
+                control_chunk((uint32_t)slot, filled);
+                slot = -1;
+            }
+        }
+    }
+    if (slot >= 0) {
+        control_chunk((uint32_t)slot, filled);
+    }
+    return true;
+}
+
+static bool wait_for_seal(void) {
+    enum control_verdict verdict;
+    while ((verdict = control_verdict()) == CONTROL_OPEN) {
+        if (!control_wait(deadline_nanos)) {
+            return false;
+        }
+    }
+    return verdict == CONTROL_SEALED;
+}
+
+void checkpoint_closed(void) {
+    atomic_store(&state_fd, -1);
+    control_read_here(true);
+    uint64_t report[6];
+    uint64_t start = sys_now_nanos();
+    report[VMFT_DIRTY_PAGES] = harvest(harvested, &report[VMFT_SOURCES]);
+    uint64_t found = sys_now_nanos();
+    uint64_t slot_wait = 0;
+    bool valid = copy_out(&slot_wait);
+    uint64_t copied = sys_now_nanos();
+    valid = valid && wait_for_seal();
+    uint64_t end = sys_now_nanos();
+    if (!valid) {
+        checkpoint_take_back();
+    }
+    report[VMFT_HARVEST_NANOS] = found - start;
+    report[VMFT_SLOT_WAIT_NANOS] = slot_wait;
+    report[VMFT_COPY_NANOS] = copied - found - slot_wait;
+    report[VMFT_SEAL_WAIT_NANOS] = end - copied;
+    if (stopped_by_pause) {
+        stopped_by_pause = false;
+        keep_clock_thread = gettid();
+        keep_clock_until_nanos = end + RESUME_NANOS;
+    }
+    control_pause_end(valid, report);
+    control_read_here(false);
+}
+
+void checkpoint_take_back(void) {
+    pthread_mutex_lock(&ram.lock);
+    bitmap_or(ram.pending, harvested, bitmap_words(ram.pages));
+    pthread_mutex_unlock(&ram.lock);
+}
+
+void checkpoint_harvest_live(uint64_t sequence) {
+    uint64_t sources;
+    uint64_t pages = harvest(live, &sources);
+    memcpy(staging_bitmap(), live, bitmap_words(ram.pages) * sizeof *live);
+    control_live_done(sequence, pages);
+}
+
+void checkpoint_clock_read(void) {
+    stopped_by_pause = control_armed();
+}
+
+bool checkpoint_keeps_clock(void) {
+    bool keep = keep_clock_until_nanos != 0 && keep_clock_thread == gettid()
+        && sys_now_nanos() < keep_clock_until_nanos;
+    keep_clock_until_nanos = 0;
+    return keep;
+}

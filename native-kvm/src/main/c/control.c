@@ -1,0 +1,244 @@
+#define _GNU_SOURCE
+#include "control.h"
+
+#include "checkpoint.h"
+#include "inbox.h"
+#include "staging.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+static int fd = -1;
+/* Tells the service thread that another thread has read a message that is for it. */
+static int wake = -1;
+/* Guards inbox, slots (staging.mine) and read_here. Taken before ram.lock where both are held. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t reads_elsewhere_ended = PTHREAD_COND_INITIALIZER;
+static struct inbox inbox;
+/* QEMU's main thread reads the socket itself. */
+static bool read_here;
+static void (*serve_live)(uint64_t sequence);
+
+static _Noreturn void end_process(const char *reason) {
+    dprintf(STDERR_FILENO, "vmft: %s; ending QEMU, because a VM must not run without its engine\n", reason);
+    kill(getpid(), SIGKILL);
+    _exit(1);
+}
+
+void control_die(int error, const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    dprintf(STDERR_FILENO, "vmft: %s: %s\n", text, strerror(error));
+    if (fd >= 0) {
+        struct vmft_message message = {.type = VMFT_ERROR, .arg = (uint32_t)error};
+        memcpy(message.value, text, strnlen(text, sizeof message.value));
+        send(fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    _exit(1);
+}
+
+/* The socket's buffer holds all that can be under way; if it does not, the engine is broken. */
+static void send_message(const struct vmft_message *message) {
+    ssize_t n;
+    do {
+        n = send(fd, message, sizeof *message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)sizeof *message) {
+        return;
+    }
+    if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+        end_process("the engine closed the control socket");
+    }
+    end_process("the engine does not read the control socket");
+}
+
+/* Reads all that is there without waiting. The lock is held. */
+static void receive(void) {
+    for (;;) {
+        size_t room;
+        uint8_t *space = inbox_space(&inbox, &room);
+        ssize_t n = recv(fd, space, room, MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            return;
+        }
+        if (n <= 0) {
+            end_process("the engine closed the control socket");
+        }
+        const char *wrong = inbox_received(&inbox, (size_t)n);
+        if (wrong != NULL) {
+            control_die(EPROTO, "%s on the control socket", wrong);
+        }
+        if (inbox.take_back) {
+            inbox.take_back = false;
+            checkpoint_take_back();
+        }
+        if ((size_t)n < room) {
+            return;
+        }
+    }
+}
+
+/* Reads all that is there without waiting, on one of QEMU's threads. The lock is held. */
+static void drain(void) {
+    receive();
+    if (inbox.live_asked) {
+        eventfd_write(wake, 1);
+    }
+}
+
+static void *serve(void *unused) {
+    (void)unused;
+    for (;;) {
+        struct pollfd readable[] = {{.fd = fd, .events = POLLIN}, {.fd = wake, .events = POLLIN}};
+        poll(readable, 2, -1);
+        eventfd_t count;
+        eventfd_read(wake, &count);
+        pthread_mutex_lock(&lock);
+        while (read_here) {
+            pthread_cond_wait(&reads_elsewhere_ended, &lock);
+        }
+        receive();
+        bool asked = inbox.live_asked;
+        uint64_t sequence = inbox.live_sequence;
+        pthread_mutex_unlock(&lock);
+        if (asked) {
+            serve_live(sequence);
+        }
+    }
+    return NULL;
+}
+
+int control_connect(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        return -ENAMETOOLONG;
+    }
+    strcpy(address.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        int error = -errno;
+        sys_close(fd);
+        fd = -1;
+        return error;
+    }
+    /* Room for every message that can be under way: as many chunks as slots, and a few. */
+    int bytes = 1 << 20;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    return 0;
+}
+
+int control_start(void (*harvest_live)(uint64_t)) {
+    serve_live = harvest_live;
+    wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake < 0) {
+        return -errno;
+    }
+    struct vmft_message hello = {.type = VMFT_HELLO, .arg = VMFT_ABI, .value = {(uint64_t)getpid()}};
+    send_message(&hello);
+
+    /* QEMU's signals are not for this thread. */
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, serve, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        return -error;
+    }
+    pthread_setname_np(thread, "vmft");
+    return 0;
+}
+
+void control_abandon(void) {
+    sys_close(fd);
+    fd = -1;
+}
+
+bool control_armed(void) {
+    pthread_mutex_lock(&lock);
+    drain();
+    bool armed = inbox.phase == INBOX_ARMED;
+    pthread_mutex_unlock(&lock);
+    return armed;
+}
+
+void control_pause_begin(void) {
+    pthread_mutex_lock(&lock);
+    /* Unless it was given up since control_armed. */
+    inbox.voided = inbox.phase != INBOX_ARMED;
+    inbox.phase = INBOX_PAUSED;
+    pthread_mutex_unlock(&lock);
+    /* No message changes the epoch in a pause. */
+    send_message(&(struct vmft_message){.type = VMFT_PAUSED, .epoch = inbox.epoch});
+}
+
+void control_chunk(uint32_t slot, uint32_t pages) {
+    staging_give(slot);
+    send_message(&(struct vmft_message){.type = VMFT_CHUNK, .arg = slot, .epoch = inbox.epoch, .value = {pages}});
+}
+
+void control_read_here(bool here) {
+    pthread_mutex_lock(&lock);
+    read_here = here;
+    if (!here) {
+        pthread_cond_signal(&reads_elsewhere_ended);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+enum control_verdict control_verdict(void) {
+    pthread_mutex_lock(&lock);
+    drain();
+    enum control_verdict verdict = inbox.voided ? CONTROL_VOID : inbox.sealed ? CONTROL_SEALED : CONTROL_OPEN;
+    pthread_mutex_unlock(&lock);
+    return verdict;
+}
+
+bool control_wait(uint64_t deadline_nanos) {
+    uint64_t now = sys_now_nanos();
+    if (now >= deadline_nanos) {
+        return false;
+    }
+    uint64_t left = deadline_nanos - now;
+    struct timespec timeout = {.tv_sec = (time_t)(left / 1000000000u), .tv_nsec = (long)(left % 1000000000u)};
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    return ppoll(&readable, 1, &timeout, NULL) != 0;
+}
+
+void control_pause_end(bool valid, const uint64_t values[6]) {
+    struct vmft_message message = {.type = VMFT_HARVESTED, .arg = valid, .epoch = inbox.epoch};
+    memcpy(message.value, values, sizeof message.value);
+    pthread_mutex_lock(&lock);
+    inbox.phase = valid ? INBOX_DONE : INBOX_IDLE;
+    pthread_mutex_unlock(&lock);
+    send_message(&message);
+}
+
+void control_live_done(uint64_t sequence, uint64_t dirty_pages) {
+    pthread_mutex_lock(&lock);
+    inbox.live_asked = false;
+    pthread_mutex_unlock(&lock);
+    send_message(&(struct vmft_message){.type = VMFT_LIVE, .epoch = sequence, .value = {dirty_pages}});
+}

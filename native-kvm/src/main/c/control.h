@@ -1,0 +1,63 @@
+/*
+ * The library's end of the control socket, and where each epoch stands.
+ *
+ *            ARM              state file opened         pause_end
+ *   IDLE ──────────▶ ARMED ─────────────────▶ PAUSED ─────────────▶ DONE
+ *     ▲                │ VOID                                         │ ARM: ARMED again
+ *     └────────────────┘                                              │ VOID: IDLE, its pages are taken back
+ *     └───────────────────────────────────────────────────────────────┘
+ *
+ * Two threads read the socket: the library's service thread, and in a pause QEMU's main thread, which must not wait for
+ * another thread to be scheduled. The end of the connection, or a message that makes no sense, ends the process.
+ */
+#ifndef VMFT_CONTROL_H
+#define VMFT_CONTROL_H
+
+#include "vmft.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Connects. Negative errno. */
+int control_connect(const char *path);
+
+/* Greets and starts the service thread, which serves live harvests by calling harvest_live. Negative errno. */
+int control_start(void (*harvest_live)(uint64_t sequence));
+
+/* In a forked child: forgets the connection. */
+void control_abandon(void);
+
+/* Reads what has arrived and returns whether the next opening of the state file is a pause. */
+bool control_armed(void);
+
+/* From ARMED to PAUSED. Reports it. */
+void control_pause_begin(void);
+
+enum control_verdict {
+    CONTROL_OPEN,
+    CONTROL_SEALED,
+    CONTROL_VOID,
+};
+
+/* In a pause, the calling thread alone reads the socket between these two. */
+void control_read_here(bool here);
+
+/* What the engine has said of the pause's epoch so far. */
+enum control_verdict control_verdict(void);
+
+/* Waits for a message until the deadline (CLOCK_MONOTONIC); false if it passes first. */
+bool control_wait(uint64_t deadline_nanos);
+
+/* From PAUSED to DONE, or to IDLE if the checkpoint is void. Reports it, with values by enum vmft_harvested. */
+void control_pause_end(bool valid, const uint64_t values[6]);
+
+/* Reports a live harvest; another may be asked for. */
+void control_live_done(uint64_t sequence, uint64_t dirty_pages);
+
+/* Hands over a slot that was the library's, in a pause. */
+void control_chunk(uint32_t slot, uint32_t pages);
+
+/* Tells the engine and the operator, and ends the process: a VM that cannot be tracked must not run. */
+_Noreturn void control_die(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,77 @@
+#include "inbox.h"
+
+#include "staging.h"
+
+#include <string.h>
+
+uint8_t *inbox_space(struct inbox *inbox, size_t *room) {
+    *room = sizeof inbox->bytes - inbox->filled;
+    return inbox->bytes + inbox->filled;
+}
+
+static const char *apply_void(struct inbox *inbox, uint64_t epoch) {
+    if (epoch != inbox->epoch) {
+        return NULL;
+    }
+    switch (inbox->phase) {
+    case INBOX_ARMED:
+        inbox->phase = INBOX_IDLE;
+        return NULL;
+    case INBOX_PAUSED:
+        inbox->voided = true;
+        return NULL;
+    case INBOX_DONE:
+        inbox->phase = INBOX_IDLE;
+        inbox->take_back = true;
+        return NULL;
+    case INBOX_IDLE:
+        return NULL;
+    }
+    return "the library's own state is broken";
+}
+
+static const char *apply(struct inbox *inbox, const struct vmft_message *m) {
+    switch (m->type) {
+    case VMFT_ARM:
+        if (inbox->phase == INBOX_PAUSED) {
+            return "an epoch was armed inside a pause";
+        }
+        inbox->phase = INBOX_ARMED;
+        inbox->epoch = m->epoch;
+        inbox->sealed = false;
+        inbox->voided = false;
+        return NULL;
+    case VMFT_SEALED:
+        /* A seal for an epoch that timed out may come late. */
+        inbox->sealed |= m->epoch == inbox->epoch && inbox->phase == INBOX_PAUSED;
+        return NULL;
+    case VMFT_VOID:
+        return apply_void(inbox, m->epoch);
+    case VMFT_RELEASE:
+        return staging_take_back(m->arg) ? NULL : "a slot was released that the engine had not got";
+    case VMFT_HARVEST_LIVE:
+        if (inbox->live_asked) {
+            return "a second live harvest was asked for while one was under way";
+        }
+        inbox->live_asked = true;
+        inbox->live_sequence = m->epoch;
+        return NULL;
+    default:
+        return "a message of unknown type came";
+    }
+}
+
+const char *inbox_received(struct inbox *inbox, size_t bytes) {
+    inbox->filled += bytes;
+    size_t whole = inbox->filled / sizeof(struct vmft_message);
+    for (size_t i = 0; i < whole; i++) {
+        const char *wrong = apply(inbox, &inbox->messages[i]);
+        if (wrong != NULL) {
+            return wrong;
+        }
+    }
+    size_t used = whole * sizeof(struct vmft_message);
+    inbox->filled -= used;
+    memmove(inbox->bytes, inbox->bytes + used, inbox->filled);
+    return NULL;
+}

@@ -1,0 +1,38 @@
+/* The engine's messages out of a stream of bytes, and what they mean for the epoch under way. No input or output. */
+#ifndef VMFT_INBOX_H
+#define VMFT_INBOX_H
+
+#include "vmft.h"
+
+#include <stdbool.h>
+
+enum inbox_phase {
+    INBOX_IDLE,
+    INBOX_ARMED,
+    INBOX_PAUSED,
+    INBOX_DONE,
+};
+
+struct inbox {
+    enum inbox_phase phase;
+    uint64_t epoch;
+    bool sealed;
+    bool voided;
+    bool live_asked;
+    uint64_t live_sequence;
+    /* Set when a VOID came for a checkpoint that had ended well; the reader takes its pages back and clears it. */
+    bool take_back;
+    size_t filled;
+    union {
+        uint8_t bytes[32 * sizeof(struct vmft_message)];
+        struct vmft_message messages[32];
+    };
+};
+
+/* Where to put arriving bytes; *room is never 0. */
+uint8_t *inbox_space(struct inbox *inbox, size_t *room);
+
+/* Bytes have been put there: applies every whole message. Returns NULL, or what is wrong with one. */
+const char *inbox_received(struct inbox *inbox, size_t bytes);
+
+#endif

@@ -1,0 +1,192 @@
+/*
+ * The functions of the C library that stand between QEMU and the kernel here, and the library's start. Outside the QEMU that an engine
+ * started they do what they always did.
+ */
+#define _GNU_SOURCE
+#include "checkpoint.h"
+#include "kvmlog.h"
+#include "process.h"
+#include "ram.h"
+#include "sys.h"
+#include "vmft.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+static long as_libc(long r) {
+    if (r < 0) {
+        errno = (int)-r;
+        return -1;
+    }
+    return r;
+}
+
+static void *map(void *addr, size_t length, int prot, int flags, int fd, off_t offset) {
+    void *view = sys_mmap(addr, length, prot, flags, fd, offset);
+    if (process_guarded() && view != MAP_FAILED && fd >= 0 && (prot & PROT_WRITE) != 0) {
+        int saved = errno;
+        if (ram_is_file(fd)) {
+            ram_mapped(view, length, flags, fd, offset);
+        }
+        errno = saved;
+    }
+    return view;
+}
+
+EXPORT void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset) {
+    return map(addr, length, prot, flags, fd, offset);
+}
+
+EXPORT void *mmap64(void *addr, size_t length, int prot, int flags, int fd, off64_t offset) {
+    return map(addr, length, prot, flags, fd, offset);
+}
+
+/* Discarded pages read as zeroes, a change no write shows; and huge pages cannot be tracked by their parts. */
+EXPORT int madvise(void *addr, size_t length, int advice) {
+    uint64_t page;
+    if (!process_guarded() || !ram_page_of((uint64_t)(uintptr_t)addr, length, &page)) {
+        return (int)as_libc(sys_madvise(addr, length, advice));
+    }
+    if (advice == MADV_HUGEPAGE) {
+        return 0;
+    }
+    int r = sys_madvise(addr, length, advice);
+    if (r == 0 && (advice == MADV_DONTNEED || advice == MADV_REMOVE)) {
+        ram_mark(page, page + (length + VMFT_PAGE_BYTES - 1) / VMFT_PAGE_BYTES);
+    }
+    return (int)as_libc(r);
+}
+
+static int open_file(int dirfd, const char *path, int flags, mode_t mode) {
+    bool pause = process_guarded() && path != NULL && checkpoint_begins(path, flags);
+    int fd = sys_openat(dirfd, path, flags, mode);
+    if (pause && fd >= 0) {
+        checkpoint_opened(fd);
+    }
+    return (int)as_libc(fd);
+}
+
+static mode_t mode_of(int flags, va_list arguments) {
+    bool has_mode = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+    return has_mode ? va_arg(arguments, mode_t) : 0;
+}
+
+/* The forms that _FORTIFY_SOURCE calls when no mode is given. */
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int dirfd, const char *path, int flags);
+int __openat64_2(int dirfd, const char *path, int flags);
+
+static void require_no_mode(int flags) {
+    if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) {
+        abort();
+    }
+}
+
+EXPORT int open(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = mode_of(flags, arguments);
+    va_end(arguments);
+    return open_file(AT_FDCWD, path, flags, mode);
+}
+
+EXPORT int open64(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = mode_of(flags, arguments);
+    va_end(arguments);
+    return open_file(AT_FDCWD, path, flags, mode);
+}
+
+EXPORT int openat(int dirfd, const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = mode_of(flags, arguments);
+    va_end(arguments);
+    return open_file(dirfd, path, flags, mode);
+}
+
+EXPORT int openat64(int dirfd, const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = mode_of(flags, arguments);
+    va_end(arguments);
+    return open_file(dirfd, path, flags, mode);
+}
+
+EXPORT int __open_2(const char *path, int flags) {
+    require_no_mode(flags);
+    return open_file(AT_FDCWD, path, flags, 0);
+}
+
+EXPORT int __open64_2(const char *path, int flags) {
+    require_no_mode(flags);
+    return open_file(AT_FDCWD, path, flags, 0);
+}
+
+EXPORT int __openat_2(int dirfd, const char *path, int flags) {
+    require_no_mode(flags);
+    return open_file(dirfd, path, flags, 0);
+}
+
+EXPORT int __openat64_2(int dirfd, const char *path, int flags) {
+    require_no_mode(flags);
+    return open_file(dirfd, path, flags, 0);
+}
+
+EXPORT int close(int fd) {
+    bool pause_ends = process_guarded() && checkpoint_is_state(fd);
+    int r = sys_close(fd);
+    if (pause_ends) {
+        checkpoint_closed();
+    }
+    return (int)as_libc(r);
+}
+
+EXPORT int ioctl(int fd, unsigned long request, ...) {
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (!process_guarded()) {
+        return (int)as_libc(sys_ioctl(fd, request, argument));
+    }
+    long r;
+    switch (request) {
+    case KVM_SET_USER_MEMORY_REGION:
+    case VMFT_KVM_SET_USER_MEMORY_REGION2:
+        r = kvmlog_set_region(fd, request, argument);
+        break;
+    case KVM_GET_DIRTY_LOG:
+        r = kvmlog_get_dirty_log(fd, argument);
+        break;
+    case KVM_CLEAR_DIRTY_LOG:
+        r = kvmlog_clear_dirty_log(fd, argument);
+        break;
+    case KVM_CHECK_EXTENSION:
+        r = kvmlog_check_extension(fd, (unsigned long)argument);
+        break;
+    case KVM_ENABLE_CAP:
+        r = kvmlog_enable_cap(fd, argument);
+        break;
+    case KVM_GET_CLOCK:
+        r = sys_ioctl(fd, request, argument);
+        checkpoint_clock_read();
+        break;
+    case KVM_SET_CLOCK:
+        r = checkpoint_keeps_clock() ? 0 : sys_ioctl(fd, request, argument);
+        break;
+    default:
+        r = sys_ioctl(fd, request, argument);
+    }
+    return (int)as_libc(r);
+}

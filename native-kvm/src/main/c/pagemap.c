@@ -1,0 +1,138 @@
+#define _GNU_SOURCE
+#include "pagemap.h"
+
+#include "bitmap.h"
+#include "sys.h"
+#include "vmft.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Newer than the headers of Debian 12. */
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
+#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
+#endif
+#ifndef UFFD_FEATURE_WP_UNPOPULATED
+#define UFFD_FEATURE_WP_UNPOPULATED (1 << 13)
+#endif
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#endif
+
+struct scan {
+    uint64_t size;
+    uint64_t flags;
+    uint64_t start;
+    uint64_t end;
+    uint64_t walk_end;
+    uint64_t vec;
+    uint64_t vec_len;
+    uint64_t max_pages;
+    uint64_t category_inverted;
+    uint64_t category_mask;
+    uint64_t category_anyof_mask;
+    uint64_t return_mask;
+};
+static_assert(sizeof(struct scan) == 96, "struct pm_scan_arg");
+
+struct region {
+    uint64_t start;
+    uint64_t end;
+    uint64_t categories;
+};
+static_assert(sizeof(struct region) == 24, "struct page_region");
+
+#define SCAN_IOCTL _IOWR('f', 16, struct scan)
+#define SCAN_WP_MATCHING 1u
+#define SCAN_CHECK_WPASYNC 2u
+#define IS_WRITTEN 2u
+#define REGIONS 4096u
+
+static int uffd = -1;
+static int pagemap = -1;
+/* Guarded by the caller's ram.lock. */
+static struct region regions[REGIONS];
+
+/*
+ * The mask is PAGE_IS_WRITTEN alone, which has two merits: the kernel has a short path for it, and a page whose entry was
+ * dropped since it was written (swapped out, migrated) counts as written, where PAGE_IS_PRESENT in the mask would lose it.
+ */
+static struct scan scan_of(uint64_t start, uint64_t end) {
+    return (struct scan){
+        .size = sizeof(struct scan),
+        .flags = SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC,
+        .start = start,
+        .end = end,
+        .vec = (uint64_t)(uintptr_t)regions,
+        .vec_len = REGIONS,
+        .category_mask = IS_WRITTEN,
+        .return_mask = IS_WRITTEN,
+    };
+}
+
+int pagemap_open(const char **refused) {
+    /* No fault is ever handed to user space in asynchronous mode, so the unprivileged kind serves, for kernel accesses too. */
+    uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+    if (uffd < 0) {
+        *refused = "userfaultfd is not permitted: allow the system call in the container's seccomp profile (or run "
+                   "QEMU outside the container), in a kernel with CONFIG_USERFAULTFD";
+        return -errno;
+    }
+    struct uffdio_api api = {
+        .api = UFFD_API,
+        .features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_WP_UNPOPULATED,
+    };
+    long r = sys_ioctl(uffd, UFFDIO_API, &api);
+    if (r < 0) {
+        *refused = "userfaultfd has no asynchronous write protection: Linux 6.7 or newer is needed";
+        return (int)r;
+    }
+    pagemap = sys_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+    if (pagemap < 0) {
+        *refused = "/proc/self/pagemap cannot be opened: mount /proc, and give QEMU no file capabilities or setuid bit";
+        return pagemap;
+    }
+    struct scan probe = scan_of(0, 0);
+    r = sys_ioctl(pagemap, SCAN_IOCTL, &probe);
+    if (r < 0) {
+        *refused = "PAGEMAP_SCAN does not work: Linux 6.7 or newer is needed";
+        return (int)r;
+    }
+    return 0;
+}
+
+int pagemap_track(uint8_t *view, uint64_t bytes) {
+    struct uffdio_register track = {
+        .range = {.start = (uint64_t)(uintptr_t)view, .len = bytes},
+        .mode = UFFDIO_REGISTER_MODE_WP,
+    };
+    return (int)sys_ioctl(uffd, UFFDIO_REGISTER, &track);
+}
+
+int64_t pagemap_harvest(uint8_t *view, uint64_t bytes, uint64_t *dirty) {
+    uint64_t base = (uint64_t)(uintptr_t)view;
+    uint64_t end = base + bytes;
+    int64_t pages = 0;
+    for (uint64_t start = base; start < end;) {
+        struct scan scan = scan_of(start, end);
+        long found = sys_ioctl(pagemap, SCAN_IOCTL, &scan);
+        if (found < 0) {
+            return found;
+        }
+        for (long i = 0; i < found; i++) {
+            uint64_t first = (regions[i].start - base) / VMFT_PAGE_BYTES;
+            uint64_t last = (regions[i].end - base) / VMFT_PAGE_BYTES;
+            bitmap_set_range(dirty, first, last);
+            pages += (int64_t)(last - first);
+        }
+        start = scan.walk_end;
+    }
+    return pages;
+}

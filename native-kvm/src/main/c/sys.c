@@ -1,0 +1,38 @@
+#define _GNU_SOURCE
+#include "sys.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static long result(long r) {
+    return r < 0 ? -errno : r;
+}
+
+long sys_ioctl(int fd, unsigned long request, void *arg) {
+    return result(syscall(SYS_ioctl, fd, request, arg));
+}
+
+void *sys_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset) {
+    return (void *)syscall(SYS_mmap, addr, length, prot, flags, fd, offset);
+}
+
+int sys_openat(int dirfd, const char *path, int flags, mode_t mode) {
+    return (int)result(syscall(SYS_openat, dirfd, path, flags, mode));
+}
+
+int sys_close(int fd) {
+    return (int)result(syscall(SYS_close, fd));
+}
+
+int sys_madvise(void *addr, size_t length, int advice) {
+    return (int)result(syscall(SYS_madvise, addr, length, advice));
+}
+
+uint64_t sys_now_nanos(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}

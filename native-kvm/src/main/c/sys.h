@@ -1,0 +1,19 @@
+/*
+ * The system calls under the functions that interpose.c takes over, and those the library may not take from QEMU's
+ * symbols. Errors are negative errno. Tests put fakes in their place.
+ */
+#ifndef VMFT_SYS_H
+#define VMFT_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+long sys_ioctl(int fd, unsigned long request, void *arg);
+void *sys_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset); /* MAP_FAILED and errno */
+int sys_openat(int dirfd, const char *path, int flags, mode_t mode);
+int sys_close(int fd);
+int sys_madvise(void *addr, size_t length, int advice);
+uint64_t sys_now_nanos(void); /* CLOCK_MONOTONIC */
+
+#endif

@@ -1,0 +1,67 @@
+/* The real kernel's tracking of writes to a shared mapping, by user space and by system calls. */
+#define _GNU_SOURCE
+#include "bitmap.h"
+#include "check.h"
+#include "pagemap.h"
+#include "vmft.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PAGES 10000u
+#define BYTES (PAGES * VMFT_PAGE_BYTES)
+
+int main(void) {
+    const char *refused = NULL;
+    int error = pagemap_open(&refused);
+    if (error < 0) {
+        fprintf(stderr, "pagemap_test: SKIPPED: %s (errno %d)\n", refused, -error);
+        return 0;
+    }
+    int fd = memfd_create("ram", MFD_CLOEXEC);
+    CHECK(fd >= 0 && ftruncate(fd, BYTES) == 0);
+    uint8_t *view = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(view != MAP_FAILED);
+    CHECK(pagemap_track(view, BYTES) == 0);
+    uint64_t *dirty = bitmap_new(PAGES);
+    CHECK(dirty != NULL);
+    size_t size = bitmap_words(PAGES) * sizeof *dirty;
+
+    memset(view, 1, BYTES);
+    CHECK(pagemap_harvest(view, BYTES, dirty) == PAGES);
+    CHECK(bitmap_count(dirty, bitmap_words(PAGES)) == PAGES);
+    CHECK(pagemap_harvest(view, BYTES, dirty) == 0);
+
+    /* Reading is not writing; writing through another mapping is not this view's. */
+    uint8_t *other = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(other != MAP_FAILED);
+    other[7 * VMFT_PAGE_BYTES] = view[8 * VMFT_PAGE_BYTES];
+    CHECK(pagemap_harvest(view, BYTES, dirty) == 0);
+
+    memset(dirty, 0, size);
+    view[3 * VMFT_PAGE_BYTES] = 2;
+    int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    CHECK(read(zero, view + 9998 * VMFT_PAGE_BYTES, 2 * VMFT_PAGE_BYTES) == 2 * VMFT_PAGE_BYTES);
+    CHECK(pagemap_harvest(view, BYTES, dirty) == 3);
+    CHECK(bitmap_count(dirty, bitmap_words(PAGES)) == 3);
+    CHECK(dirty[0] == 8 && dirty[156] == 3ull << 14);
+
+    /* More runs than one call lists. */
+    memset(dirty, 0, size);
+    for (unsigned page = 0; page < PAGES; page += 2) {
+        view[page * VMFT_PAGE_BYTES] = 3;
+    }
+    CHECK(pagemap_harvest(view, BYTES, dirty) == PAGES / 2);
+    CHECK(pagemap_harvest(view, BYTES, dirty) == 0);
+
+    /* A page dropped from the mapping after it was written still counts. */
+    memset(dirty, 0, size);
+    view[5 * VMFT_PAGE_BYTES] = 4;
+    CHECK(madvise(view + 5 * VMFT_PAGE_BYTES, VMFT_PAGE_BYTES, MADV_DONTNEED) == 0);
+    CHECK(pagemap_harvest(view, BYTES, dirty) == 1);
+    CHECK(dirty[0] == 1 << 5);
+    free(dirty);
+    return 0;
+}

@@ -1,0 +1,161 @@
+package io.vmft.kvm;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A listener that keeps a copy of the guest's RAM: chunks are staged, and folded when their epoch turned out valid. What is
+ * done at a pause and with a chunk's slot can be changed.
+ */
+final class Backup implements Tracker.Listener {
+    private record Page(long index, MemorySegment content) {}
+
+    final BlockingQueue<Hello> hellos = new LinkedBlockingQueue<>();
+    final BlockingQueue<Harvest> harvests = new LinkedBlockingQueue<>();
+    final BlockingQueue<Chunk> chunks = new LinkedBlockingQueue<>();
+    final BlockingQueue<String> ends = new LinkedBlockingQueue<>();
+    final MemorySegment image;
+    /** Page indexes in the chunks of the last epoch that ended. */
+    volatile Set<Long> lastPages = Set.of();
+
+    private final List<Page> staged = new ArrayList<>();
+
+    volatile @Nullable Tracker tracker;
+    volatile Consumer<Long> onPaused = epoch -> tracker().sealed(epoch);
+    volatile Consumer<Chunk> onChunk = chunk -> tracker().release(chunk.slot());
+
+    Backup(long ramBytes) {
+        image = Arena.ofAuto().allocate(ramBytes, 4096);
+    }
+
+    Tracker tracker() {
+        Tracker t = tracker;
+        if (t == null) {
+            throw new IllegalStateException("no tracker yet");
+        }
+        return t;
+    }
+
+    @Override
+    public void connected(Hello hello) {
+        hellos.add(hello);
+    }
+
+    @Override
+    public void paused(long epoch) {
+        onPaused.accept(epoch);
+    }
+
+    @Override
+    public void chunk(Chunk chunk) {
+        for (int i = 0; i < chunk.pageCount(); i++) {
+            byte[] content = new byte[TrackerConfig.PAGE_BYTES];
+            chunk.pages().get(i * TrackerConfig.PAGE_BYTES, content);
+            staged.add(new Page(chunk.pageIndexes().getLong(i * Long.BYTES), MemorySegment.ofArray(content)));
+        }
+        chunks.add(chunk);
+        onChunk.accept(chunk);
+    }
+
+    @Override
+    public void harvested(Harvest harvest) {
+        if (harvest.valid()) {
+            for (Page page : staged) {
+                MemorySegment.copy(
+                        page.content(), 0, image, page.index() * TrackerConfig.PAGE_BYTES, TrackerConfig.PAGE_BYTES);
+            }
+        }
+        lastPages = staged.stream().map(Page::index).collect(Collectors.toSet());
+        staged.clear();
+        harvests.add(harvest);
+    }
+
+    @Override
+    public void disconnected(@Nullable Throwable cause) {
+        ends.add(String.valueOf(cause));
+    }
+
+    <T> T next(BlockingQueue<T> queue) {
+        try {
+            T element = queue.poll(60, TimeUnit.SECONDS);
+            if (element == null) {
+                throw new AssertionError("nothing came; ends: " + ends);
+            }
+            return element;
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /** Copies the pages of a live harvest out of the RAM file. */
+    void copyLive(DirtyBitmap bitmap, Path ramFile) throws IOException {
+        MemorySegment ram = map(ramFile);
+        for (long first = bitmap.nextDirty(0); first < bitmap.pages(); ) {
+            long end = bitmap.nextClean(first);
+            long offset = first * TrackerConfig.PAGE_BYTES;
+            MemorySegment.copy(ram, offset, image, offset, (end - first) * TrackerConfig.PAGE_BYTES);
+            first = bitmap.nextDirty(end);
+        }
+    }
+
+    /** The first page that differs from the RAM file, or -1. */
+    long firstDifference(Path ramFile) throws IOException {
+        long at = map(ramFile).mismatch(image);
+        return at < 0 ? -1 : at / TrackerConfig.PAGE_BYTES;
+    }
+
+    private static MemorySegment map(Path ramFile) throws IOException {
+        try (FileChannel channel = FileChannel.open(ramFile, StandardOpenOption.READ)) {
+            return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), Arena.ofAuto());
+        }
+    }
+
+    /** The guest's pattern as far as its counter page says, worked out again; throws where the image says otherwise. */
+    long checkPattern() {
+        var bytes = image.asByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
+        int counterPage = 0x200000;
+        if (bytes.getLong(counterPage) != 0x5453454754464d56L) {
+            throw new AssertionError("no counter page");
+        }
+        long seed = bytes.getLong(counterPage + 8);
+        long first = bytes.getLong(counterPage + 16);
+        int pages = Math.toIntExact(bytes.getLong(counterPage + 24));
+        long writes = bytes.getLong(counterPage + 32);
+        long[] expected = new long[pages * 512];
+        long x = seed;
+        int last = 0;
+        long beforeLast = 0;
+        // One more than counted may have happened.
+        for (long i = 1; i <= writes + 1; i++) {
+            x ^= x << 13;
+            x ^= x >>> 7;
+            x ^= x << 17;
+            last = (int) (Long.remainderUnsigned(x, pages) * 512 + (x >>> 32) % 512);
+            beforeLast = expected[last];
+            expected[last] = x ^ i;
+        }
+        for (int word = 0; word < expected.length; word++) {
+            long actual = bytes.getLong(Math.toIntExact(first * 4096 + (long) word * 8));
+            if (actual != expected[word] && !(word == last && actual == beforeLast)) {
+                throw new AssertionError(String.format(
+                        "after %d writes word %d of the range is %x, should be %x",
+                        writes, word, actual, expected[word]));
+            }
+        }
+        return writes;
+    }
+}

@@ -1,0 +1,509 @@
+package io.vmft.kvm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The library in a real QEMU, with the test guest, under TCG and where it runs under KVM. */
+class TrackerIT {
+    private static final long RAM_BYTES = 64L << 20;
+
+    private Path directory = Path.of("");
+
+    @BeforeEach
+    void needs() throws IOException {
+        Assumptions.assumeTrue(
+                Stream.of(System.getenv("PATH").split(":"))
+                        .anyMatch(d -> Files.isExecutable(Path.of(d).resolve(TestQemu.BINARY))),
+                "SKIPPED: " + TestQemu.BINARY + " is not installed");
+        Path shared = Path.of("/dev/shm");
+        Assumptions.assumeTrue(Files.isWritable(shared), "SKIPPED: no tmpfs at /dev/shm");
+        directory = Files.createTempDirectory(shared, "vmft-it");
+    }
+
+    @AfterEach
+    void clean() throws IOException {
+        try (Stream<Path> files = Files.list(directory)) {
+            for (Path file : files.toList()) {
+                Files.delete(file);
+            }
+        }
+        Files.delete(directory);
+    }
+
+    private TrackerConfig config(int slots, int pagesPerSlot, Duration pauseTimeout) {
+        return new TrackerConfig(
+                directory.resolve("control"),
+                directory.resolve("staging"),
+                directory.resolve("state"),
+                directory.resolve("ram"),
+                RAM_BYTES,
+                slots,
+                pagesPerSlot,
+                pauseTimeout);
+    }
+
+    /** A tracker, its QEMU and a backup that folds what it gets. */
+    private final class Rig implements AutoCloseable {
+        final Backup backup = new Backup(RAM_BYTES);
+        final Tracker tracker;
+        final TestQemu qemu;
+        long epoch;
+
+        Rig(TrackerConfig config, String accelerator, String guestOptions) throws IOException {
+            tracker = Tracker.open(config, backup);
+            backup.tracker = tracker;
+            try {
+                qemu = TestQemu.start(directory, tracker.environment(), RAM_BYTES, accelerator, guestOptions);
+            } catch (IOException | RuntimeException e) {
+                tracker.close();
+                throw e;
+            }
+            assertThat(backup.next(backup.hellos).pid()).isEqualTo(qemu.process.pid());
+        }
+
+        Rig(String accelerator) throws IOException {
+            this(config(8, 256, Duration.ofSeconds(10)), accelerator, "seed=7 pages=2000 pace=20 report=1000");
+        }
+
+        Harvest checkpoint() throws IOException {
+            tracker.arm(++epoch);
+            assertThat(save()).startsWith("{\"return\"");
+            Harvest harvest = backup.next(backup.harvests);
+            assertThat(harvest.epoch()).isEqualTo(epoch);
+            return harvest;
+        }
+
+        String save() throws IOException {
+            return qemu.execute("{\"execute\":\"xen-save-devices-state\",\"arguments\":{\"filename\":\""
+                    + directory.resolve("state") + "\",\"live\":false}}");
+        }
+
+        void stop() throws IOException {
+            qemu.execute("{\"execute\":\"stop\"}");
+        }
+
+        void cont() throws IOException {
+            qemu.execute("{\"execute\":\"cont\"}");
+        }
+
+        /** Stops the VM, takes a checkpoint and compares all of RAM; the VM stays stopped. */
+        void checkEqual() throws IOException {
+            stop();
+            assertThat(checkpoint().valid()).isTrue();
+            assertThat(backup.firstDifference(directory.resolve("ram")))
+                    .as("first page that differs at epoch %d", epoch)
+                    .isEqualTo(-1);
+        }
+
+        void awaitGuest(long writes) {
+            Awaitility.await()
+                    .atMost(Duration.ofMinutes(2))
+                    .pollInterval(Duration.ofMillis(20))
+                    .until(() -> qemu.reportedWrites() >= writes);
+        }
+
+        @Override
+        public void close() throws IOException {
+            tracker.close();
+            qemu.close();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"tcg", "kvm"})
+    void theFoldedImageEqualsThePausedGuest(String accelerator) throws IOException {
+        assumeAccelerator(accelerator);
+        long seed = System.nanoTime();
+        System.out.println("seed " + seed);
+        Random random = new Random(seed);
+        try (Rig rig = new Rig(accelerator)) {
+            // From the firmware on: KVM's slots come and go here.
+            for (int i = 0; i < 30; i++) {
+                rig.checkpoint();
+            }
+            rig.awaitGuest(1000);
+            long[] harvest = new long[200];
+            long[] copy = new long[200];
+            long[] pages = new long[200];
+            for (int i = 0; i < 200; i++) {
+                boolean refused = random.nextInt(5) == 0;
+                rig.backup.onPaused = refused ? rig.tracker::voidCheckpoint : epoch -> rig.tracker.sealed(epoch);
+                Harvest h = rig.checkpoint();
+                assertThat(h.valid()).isEqualTo(!refused);
+                harvest[i] = h.harvestNanos();
+                copy[i] = h.copyNanos();
+                pages[i] = h.dirtyPages();
+                rig.backup.onPaused = epoch -> rig.tracker.sealed(epoch);
+                if (i % 20 == 19) {
+                    rig.checkEqual();
+                    rig.backup.checkPattern();
+                    rig.cont();
+                }
+            }
+            long before = rig.backup.checkPattern();
+            rig.awaitGuest(before + 1000);
+            rig.checkEqual();
+            assertThat(rig.backup.checkPattern()).isGreaterThan(before);
+            print(accelerator + " harvest ns", harvest);
+            print(accelerator + " copy ns", copy);
+            print(accelerator + " pages", pages);
+        }
+    }
+
+    private static void print(String what, long[] values) {
+        Arrays.sort(values);
+        System.out.printf(
+                "%s: p50 %d, p99 %d, max %d%n",
+                what, values[values.length / 2], values[values.length * 99 / 100], values[values.length - 1]);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"tcg", "kvm"})
+    void aLiveHarvestLeavesOnlyWhatIsWrittenLater(String accelerator) throws Exception {
+        assumeAccelerator(accelerator);
+        try (Rig rig = new Rig(accelerator)) {
+            DirtyBitmap first = rig.tracker.harvestLive().get(20, TimeUnit.SECONDS);
+            assertThat(first.dirtyPages()).isEqualTo(RAM_BYTES / 4096);
+            rig.backup.copyLive(first, directory.resolve("ram"));
+            rig.awaitGuest(1000);
+            for (int round = 0; round < 50; round++) {
+                DirtyBitmap bitmap = rig.tracker.harvestLive().get(20, TimeUnit.SECONDS);
+                rig.backup.copyLive(bitmap, directory.resolve("ram"));
+            }
+            Harvest harvest = rig.checkpoint();
+            assertThat(harvest.dirtyPages()).isLessThan(2500);
+            rig.checkEqual();
+            rig.backup.checkPattern();
+        }
+    }
+
+    @Test
+    void aVoidCheckpointsPagesComeAgain() throws IOException {
+        try (Rig rig = new Rig("tcg")) {
+            rig.awaitGuest(1000);
+            assertThat(rig.checkpoint().valid()).isTrue();
+            rig.stop();
+
+            rig.backup.onPaused = epoch -> rig.tracker.voidCheckpoint(epoch);
+            // Its own chunks may be cut short; the pages are seen when they come again.
+            Harvest refused = rig.checkpoint();
+            assertThat(refused.valid()).isFalse();
+            assertThat(refused.dirtyPages()).isPositive();
+
+            rig.backup.onPaused = epoch -> rig.tracker.sealed(epoch);
+            Harvest again = rig.checkpoint();
+            Set<Long> pages = rig.backup.lastPages;
+            assertThat(again.valid()).isTrue();
+            assertThat(pages).hasSize(Math.toIntExact(again.dirtyPages()));
+            assertThat(again.dirtyPages()).isGreaterThanOrEqualTo(refused.dirtyPages());
+
+            // Given up after it ended well, as when QEMU reports that the state could not be written.
+            rig.tracker.voidCheckpoint(rig.epoch);
+            Harvest third = rig.checkpoint();
+            assertThat(third.valid()).isTrue();
+            assertThat(rig.backup.lastPages).containsAll(pages);
+
+            // And not once more after the next was armed.
+            assertThat(rig.checkpoint().dirtyPages()).isLessThan(third.dirtyPages());
+            rig.checkEqual();
+        }
+    }
+
+    @Test
+    void withoutASealTheCheckpointIsVoidInTime() throws IOException {
+        Duration timeout = Duration.ofMillis(300);
+        try (Rig rig = new Rig(config(128, 1024, timeout), "tcg", "pages=100")) {
+            rig.awaitGuest(1);
+            rig.checkpoint();
+            rig.backup.onPaused = epoch -> {};
+            Harvest harvest = rig.checkpoint();
+            assertThat(harvest.valid()).isFalse();
+            assertThat(harvest.sealWaitNanos())
+                    .isBetween(
+                            Duration.ofMillis(100).toNanos(),
+                            Duration.ofSeconds(5).toNanos());
+            // A seal that comes too late changes nothing, not even for the next epoch.
+            rig.tracker.sealed(harvest.epoch());
+            assertThat(rig.checkpoint().valid()).isFalse();
+            rig.backup.onPaused = epoch -> rig.tracker.sealed(epoch);
+            rig.checkEqual();
+        }
+    }
+
+    @Test
+    void withoutAFreeSlotThePauseWaits() throws Exception {
+        try (Rig rig = new Rig(config(2, 64, Duration.ofSeconds(20)), "tcg", "pages=100")) {
+            rig.backup.onChunk = chunk -> {};
+            rig.tracker.arm(++rig.epoch);
+            var save = Executors.newSingleThreadExecutor();
+            var answer = save.submit(rig::save);
+            int filled = 0;
+            while (rig.backup.harvests.isEmpty() && filled < RAM_BYTES / 4096 / 64) {
+                Chunk one = rig.backup.next(rig.backup.chunks);
+                filled++;
+                if (filled == 2) {
+                    // Both are out: the library has nothing to fill and the VM stays paused.
+                    assertThat(rig.backup.chunks.poll(200, TimeUnit.MILLISECONDS))
+                            .isNull();
+                    assertThat(answer.isDone()).isFalse();
+                    rig.tracker.release(0);
+                    rig.tracker.release(1);
+                } else if (filled > 2) {
+                    rig.tracker.release(one.slot());
+                }
+            }
+            Harvest harvest = rig.backup.next(rig.backup.harvests);
+            assertThat(harvest.valid()).isTrue();
+            assertThat(harvest.slotWaitNanos())
+                    .isGreaterThan(Duration.ofMillis(100).toNanos());
+            assertThat(answer.get(10, TimeUnit.SECONDS)).startsWith("{\"return\"");
+            save.shutdown();
+            rig.backup.onChunk = chunk -> rig.tracker.release(chunk.slot());
+            rig.checkEqual();
+        }
+    }
+
+    @Test
+    void slotsThatNeverComeBackMakeTheCheckpointVoid() throws Exception {
+        try (Rig rig = new Rig(config(2, 64, Duration.ofMillis(300)), "tcg", "pages=100")) {
+            rig.awaitGuest(1);
+            rig.backup.onChunk = chunk -> {};
+            assertThat(rig.checkpoint().valid()).isFalse();
+            assertThat(rig.checkpoint().valid()).isFalse();
+            long writes = rig.qemu.reportedWrites();
+            rig.awaitGuest(writes + 1);
+            rig.tracker.release(0);
+            rig.tracker.release(1);
+            rig.backup.onChunk = chunk -> rig.tracker.release(chunk.slot());
+            rig.checkEqual();
+        }
+    }
+
+    @Test
+    void savingTheStateUnarmedIsNoCheckpoint() throws IOException {
+        try (Rig rig = new Rig("tcg")) {
+            assertThat(rig.save()).startsWith("{\"return\"");
+            rig.checkpoint();
+            assertThat(rig.save()).startsWith("{\"return\"");
+            rig.tracker.arm(++rig.epoch);
+            rig.tracker.voidCheckpoint(rig.epoch);
+            assertThat(rig.save()).startsWith("{\"return\"");
+            rig.checkEqual();
+            assertThat(rig.backup.harvests).isEmpty();
+        }
+    }
+
+    @Test
+    void whenTheStateFileCannotBeOpenedThereIsNoPause() throws IOException {
+        try (Rig rig = new Rig("tcg")) {
+            Files.createDirectory(directory.resolve("state"));
+            rig.tracker.arm(++rig.epoch);
+            assertThat(rig.save()).startsWith("{\"error\"");
+            Files.delete(directory.resolve("state"));
+            rig.checkEqual();
+            assertThat(rig.backup.harvests).isEmpty();
+        }
+    }
+
+    @Test
+    void qemusEndIsReported() throws Exception {
+        try (Rig rig = new Rig("tcg")) {
+            rig.checkpoint();
+            rig.qemu.process.destroyForcibly().waitFor();
+            assertThat(rig.backup.next(rig.backup.ends)).isEqualTo("null");
+            Awaitility.await().until(() -> rig.tracker.harvestLive().isCompletedExceptionally());
+        }
+    }
+
+    @Test
+    void qemusEndInAPauseIsReported() throws Exception {
+        try (Rig rig = new Rig("tcg")) {
+            rig.backup.onPaused = epoch -> rig.qemu.process.destroyForcibly();
+            rig.tracker.arm(1);
+            assertThat(org.assertj.core.api.Assertions.catchThrowable(rig::save))
+                    .isInstanceOf(IOException.class);
+            rig.backup.next(rig.backup.ends);
+            assertThat(rig.backup.harvests).isEmpty();
+        }
+    }
+
+    @Test
+    void closingTheTrackerEndsQemu() throws Exception {
+        try (Rig rig = new Rig("tcg")) {
+            rig.tracker.close();
+            assertThat(rig.qemu.process.waitFor(20, TimeUnit.SECONDS)).isTrue();
+            assertThat(rig.backup.next(rig.backup.ends)).isEqualTo("null");
+            assertThat(rig.qemu.stderr()).contains("must not run without its engine");
+            assertThat(directory.resolve("control")).doesNotExist();
+            assertThat(directory.resolve("staging")).doesNotExist();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void killingTheEngineEndsQemu(boolean paused) throws Exception {
+        Process engine = new ProcessBuilder(
+                        ProcessHandle.current().info().command().orElseThrow(),
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        "-D" + NativeLibrary.DIRECTORY_PROPERTY + "="
+                                + System.getProperty(NativeLibrary.DIRECTORY_PROPERTY),
+                        EngineProcess.class.getName(),
+                        directory.toString(),
+                        Long.toString(RAM_BYTES),
+                        Boolean.toString(paused))
+                .redirectError(ProcessBuilder.Redirect.INHERIT)
+                .start();
+        try (var output = engine.inputReader()) {
+            ProcessHandle qemu =
+                    ProcessHandle.of(Long.parseLong(output.readLine())).orElseThrow();
+            assertThat(output.readLine()).isEqualTo("ready");
+            assertThat(qemu.isAlive()).isTrue();
+            engine.destroyForcibly();
+            // Not this process's child, so its end is seen by polling.
+            Awaitility.await().atMost(Duration.ofSeconds(20)).until(() -> !qemu.isAlive());
+        } finally {
+            engine.destroyForcibly().waitFor();
+        }
+    }
+
+    @Test
+    void qemuOutlivesTheThreadThatStartedIt() throws Exception {
+        Backup backup = new Backup(RAM_BYTES);
+        Process[] started = new Process[1];
+        try (Tracker tracker = Tracker.open(config(8, 256, Duration.ofSeconds(10)), backup)) {
+            Thread starter = Thread.ofPlatform().start(() -> {
+                try {
+                    started[0] = TestQemu.launch(
+                            directory, tracker.environment(), RAM_BYTES, "tcg", "pages=100 report=1000");
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            });
+            starter.join();
+            backup.next(backup.hellos);
+            Path serial = directory.resolve("serial");
+            Awaitility.await()
+                    .atMost(Duration.ofMinutes(1))
+                    .until(() ->
+                            Files.exists(serial) && Files.readString(serial).contains("vmft-guest 1000\n"));
+            assertThat(started[0].isAlive()).isTrue();
+        }
+        assertThat(started[0].waitFor(20, TimeUnit.SECONDS)).isTrue();
+    }
+
+    @Test
+    void aRamFileOfAnotherSizeIsRefused() throws Exception {
+        Backup backup = new Backup(RAM_BYTES);
+        try (Tracker tracker = Tracker.open(config(2, 64, Duration.ofSeconds(1)), backup)) {
+            Process qemu = TestQemu.launch(directory, tracker.environment(), RAM_BYTES / 2, "tcg", "");
+            assertThat(qemu.waitFor(20, TimeUnit.SECONDS)).isTrue();
+            assertThat(qemu.exitValue()).isNotZero();
+            assertThat(Files.readString(directory.resolve("stderr"))).contains("is mapped with 33554432 bytes");
+            assertThat(backup.next(backup.ends)).contains("guest RAM file");
+        }
+    }
+
+    @Test
+    void aQemuThatIsNotTheEnginesChildIsRefused() throws Exception {
+        Backup backup = new Backup(RAM_BYTES);
+        try (Tracker tracker = Tracker.open(config(2, 64, Duration.ofSeconds(1)), backup)) {
+            Map<String, String> environment = new HashMap<>(tracker.environment());
+            environment.put("VMFT_PARENT_PID", "1");
+            Process qemu = TestQemu.launch(directory, environment, RAM_BYTES, "tcg", "");
+            assertThat(qemu.waitFor(20, TimeUnit.SECONDS)).isTrue();
+            assertThat(qemu.exitValue()).isEqualTo(1);
+            assertThat(Files.readString(directory.resolve("stderr"))).contains("must be the child of the engine");
+        }
+    }
+
+    @Test
+    void withoutItsVariablesTheLibraryIsInert() throws Exception {
+        Map<String, String> environment =
+                Map.of("LD_PRELOAD", NativeLibrary.locate().toString());
+        try (TestQemu qemu = TestQemu.start(directory, environment, RAM_BYTES, "tcg", "report=1000")) {
+            Awaitility.await().atMost(Duration.ofMinutes(1)).until(() -> qemu.reportedWrites() >= 1000);
+        }
+    }
+
+    @Test
+    void epochPausesCostTheGuestsKvmClockNothingAndOtherPausesAllTheirTime() throws Exception {
+        assumeAccelerator("kvm");
+        try (Rig rig = new Rig("kvm");
+                ScheduledExecutorService late = Executors.newSingleThreadScheduledExecutor()) {
+            rig.checkpoint();
+            Assumptions.assumeTrue(kvmClock() >= 0, "SKIPPED: this KVM gives the guest no kvm-clock");
+            rig.backup.onPaused = epoch -> late.schedule(() -> rig.tracker.sealed(epoch), 20, TimeUnit.MILLISECONDS);
+            rig.checkpoint();
+            long clock = kvmClock();
+            long host = System.nanoTime();
+            for (int i = 0; i < 50; i++) {
+                rig.checkpoint();
+            }
+            double guestShare = (double) (kvmClock() - clock) / (System.nanoTime() - host);
+            // With every pause taken away it would be below a half.
+            assertThat(guestShare).isBetween(0.95, 1.05);
+
+            rig.backup.onPaused = epoch -> rig.tracker.sealed(epoch);
+            rig.checkpoint();
+            clock = kvmClock();
+            host = System.nanoTime();
+            for (int i = 0; i < 10; i++) {
+                rig.stop();
+                // The pause itself is what is tested.
+                TimeUnit.MILLISECONDS.sleep(30);
+                rig.cont();
+            }
+            rig.checkpoint();
+            assertThat((double) (kvmClock() - clock) / (System.nanoTime() - host))
+                    .isLessThan(0.5);
+        }
+    }
+
+    /** The clock in the state file's kvmclock section, nanoseconds; -1 if there is none. */
+    private long kvmClock() throws IOException {
+        byte[] state = Files.readAllBytes(directory.resolve("state"));
+        byte[] name = "\u0008kvmclock".getBytes(StandardCharsets.ISO_8859_1);
+        for (int i = 0; i + name.length + 16 <= state.length; i++) {
+            if (Arrays.equals(state, i, i + name.length, name, 0, name.length)) {
+                // instance id, version, then the clock; all big-endian
+                return ByteBuffer.wrap(state).getLong(i + name.length + 8);
+            }
+        }
+        return -1;
+    }
+
+    /** KVM counts only where the test guest gets somewhere under it; some hosts' KVM exists and does not. */
+    private void assumeAccelerator(String accelerator) throws IOException {
+        if (!accelerator.equals("kvm")) {
+            return;
+        }
+        Assumptions.assumeTrue(
+                Files.isReadable(Path.of("/dev/kvm")) && Files.isWritable(Path.of("/dev/kvm")),
+                "SKIPPED: /dev/kvm cannot be opened");
+        Assumptions.assumeTrue(KvmProbe.guestRuns(), "SKIPPED: the test guest does not run under this host's KVM");
+    }
+}

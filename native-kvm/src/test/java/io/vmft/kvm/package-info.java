@@ -1,0 +1,4 @@
+@NullMarked
+package io.vmft.kvm;
+
+import org.jspecify.annotations.NullMarked;
