@@ -193,7 +193,10 @@ void checkpoint_harvest_live(uint64_t sequence) {
 }
 
 void checkpoint_clock_read(void) {
-    stopped_by_pause = control_armed();
+    /* Once when the VM stops, and in some run states once more when the clock's state is saved. */
+    if (atomic_load(&state_fd) < 0) {
+        stopped_by_pause = control_armed();
+    }
 }
 
 bool checkpoint_keeps_clock(void) {

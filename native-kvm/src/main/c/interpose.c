@@ -161,6 +161,8 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
         return (int)as_libc(sys_ioctl(fd, request, argument));
     }
     long r;
+    /* QEMU passes requests as int, so those that read come with their sign extended. */
+    request = (uint32_t)request;
     switch (request) {
     case KVM_SET_USER_MEMORY_REGION:
     case VMFT_KVM_SET_USER_MEMORY_REGION2:

@@ -1,6 +1,8 @@
 package io.vmft.kvm;
 
+import java.io.EOFException;
 import java.io.IOException;
+import java.net.SocketException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
@@ -289,7 +291,7 @@ public final class Tracker implements AutoCloseable {
     private void receive(SocketChannel channel) throws IOException {
         ByteBuffer buffer = ByteBuffer.allocateDirect(64 * LibraryMessage.BYTES);
         boolean greeted = false;
-        while (channel.read(buffer) >= 0) {
+        while (read(channel, buffer) >= 0) {
             buffer.flip();
             while (buffer.remaining() >= LibraryMessage.BYTES) {
                 LibraryMessage message = LibraryMessage.decode(buffer);
@@ -301,6 +303,18 @@ public final class Tracker implements AutoCloseable {
                 }
             }
             buffer.compact();
+        }
+        if (buffer.position() > 0) {
+            throw new EOFException("libvmft ended in the middle of a message");
+        }
+    }
+
+    private static int read(SocketChannel channel, ByteBuffer buffer) throws IOException {
+        try {
+            return channel.read(buffer);
+        } catch (SocketException e) {
+            // QEMU ended with messages unread: on a unix socket that is a reset, and no other error there is.
+            return -1;
         }
     }
 
@@ -383,8 +397,7 @@ public final class Tracker implements AutoCloseable {
         try {
             send(channel, message, arg, epoch);
         } catch (IOException e) {
-            // The reading side sees the same end and reports it; this makes sure of it.
-            closeQuietly(channel);
+            // QEMU has ended. The reading side sees it too, and reports it.
         }
     }
 
