@@ -65,8 +65,8 @@ final class Daemon {
         while (lines().stream().noneMatch(line -> line.startsWith("ready"))) {
             checkAlive();
             if (System.nanoTime() > deadline) {
-                throw new DemoException(
-                        name + " is not ready after " + limit.toSeconds() + " s: " + lastLine() + " (" + log.getFileName() + ")");
+                throw new DemoException(name + " is not ready after " + limit.toSeconds() + " s: " + lastLine() + " ("
+                        + log.getFileName() + ")");
             }
             Thread.sleep(POLL_MILLIS);
         }
@@ -75,8 +75,8 @@ final class Daemon {
     /** Fails, with its last words, if it has ended. */
     void checkAlive() throws DemoException {
         if (!process.isAlive()) {
-            throw new DemoException(
-                    name + " ended with status " + process.exitValue() + ": " + lastLine() + " (" + log.getFileName() + ")");
+            throw new DemoException(name + " ended with status " + process.exitValue() + ": " + lastLine() + " ("
+                    + log.getFileName() + ")");
         }
     }
 
@@ -92,8 +92,8 @@ final class Daemon {
             throw new DemoException(name + " still runs after " + limit.toSeconds() + " s (" + log + ")");
         }
         if (process.exitValue() != 0) {
-            throw new DemoException(
-                    name + " ended with status " + process.exitValue() + ": " + lastLine() + " (" + log.getFileName() + ")");
+            throw new DemoException(name + " ended with status " + process.exitValue() + ": " + lastLine() + " ("
+                    + log.getFileName() + ")");
         }
     }
 

@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class LedgerClient {
     static final int PORT = 7000;
-    private static final int CONNECT_MILLIS = 300;
+    private static final int CONNECT_MILLIS = 1000;
     private static final int ANSWER_SECONDS = 30;
     private static final int MAX_LINE_BYTES = 4096;
     private static final int MAX_DUMP_BYTES = 1 << 30;
