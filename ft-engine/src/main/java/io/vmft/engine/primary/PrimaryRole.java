@@ -59,6 +59,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     private String lastAutoFailure = "";
     private @Nullable String stopReason;
     private @Nullable String fencedBy;
+    private @Nullable String networkFailure;
     private boolean goingSolo;
     private boolean paused;
     private boolean over;
@@ -102,6 +103,10 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                     new EngineException(
                             context.vm()
                                     + ": no standby is configured; name one (protect VM HOST:PORT) or list some under protection.standbys"));
+        }
+        if (networkFailure != null) {
+            return CompletableFuture.failedFuture(new EngineException(
+                    context.vm() + ": cannot be protected, its network is broken: " + networkFailure));
         }
         if (over || goingSolo || paused || asked != null) {
             return CompletableFuture.failedFuture(new EngineException(
@@ -197,6 +202,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 && session == null
                 && !goingSolo
                 && !paused
+                && networkFailure == null
                 && stopReason == null) {
             begin(takeNextStandby());
         }
@@ -322,6 +328,22 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     public void resumed(long pauseNanos) {
         if (session != null) {
             session.resumed(pauseNanos);
+        }
+    }
+
+    /** A protected VM goes on where it has a network; an unprotected one goes on without, and cannot be protected from here. */
+    @Override
+    public void networkLost(String why) {
+        networkFailure = why;
+        ProtectionSession current = session;
+        if (current != null && current.isProtected()) {
+            log.error("{}: lost the network, leaving the VM to the backup: {}", context.vm(), why);
+            vm.kill();
+        } else {
+            log.error("{}: lost the network; the guest runs on without it: {}", context.vm(), why);
+            if (current != null) {
+                current.end("this host lost the VM's network");
+            }
         }
     }
 

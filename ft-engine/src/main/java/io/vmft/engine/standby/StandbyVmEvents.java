@@ -27,6 +27,11 @@ record StandbyVmEvents(Consumer<String> died) implements VmEvents {
     public void resumed(long pauseNanos) {}
 
     @Override
+    public void networkLost(String why) {
+        died.accept(why);
+    }
+
+    @Override
     public void exited(QemuExit exit, boolean guestShutDown) {
         died.accept(exit.inWords());
     }

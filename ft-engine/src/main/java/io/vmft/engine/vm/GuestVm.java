@@ -66,6 +66,9 @@ public final class GuestVm implements AutoCloseable {
         public void resumed(long pauseNanos) {}
 
         @Override
+        public void networkLost(String why) {}
+
+        @Override
         public void exited(QemuExit exit, boolean guestShutDown) {}
     }
 
@@ -83,6 +86,7 @@ public final class GuestVm implements AutoCloseable {
 
     private VmEvents events = new Unheard();
     private @Nullable QemuExit exit;
+    private @Nullable String networkFailure;
     private boolean guestShutDown;
     private boolean holding;
     private boolean closed;
@@ -131,13 +135,15 @@ public final class GuestVm implements AutoCloseable {
         tracker = opened;
         for (int i = 0; i < config.nics().size(); i++) {
             Nic nic = config.nics().get(i);
-            gates.add(NetGate.open(
+            NetGate gate = NetGate.open(
                     config.name(),
                     i,
                     runtime.nicSocket(i),
                     Tap.open(nic.tap(), nic.bridge()),
                     config.protection().heldFramesBytes(),
-                    runtime.incoming() ? NetGate.Mode.CLOSED : NetGate.Mode.OPEN));
+                    runtime.incoming() ? NetGate.Mode.CLOSED : NetGate.Mode.OPEN);
+            gates.add(gate);
+            gate.ended().whenCompleteAsync((ended, failure) -> gateEnded(failure), loop);
         }
         try (QmpListener listener = QmpListener.bind(runtime.qmpSocket())) {
             QemuProcess started = QemuProcess.start(
@@ -169,6 +175,9 @@ public final class GuestVm implements AutoCloseable {
     /** Who hears events from now on. On the loop. */
     public void listen(VmEvents listener) {
         events = listener;
+        if (networkFailure != null) {
+            listener.networkLost(networkFailure);
+        }
         if (exit != null) {
             listener.exited(exit, guestShutDown);
         }
@@ -311,6 +320,13 @@ public final class GuestVm implements AutoCloseable {
             }
             case "SHUTDOWN" -> guestShutDown |= event.data().path("guest").asBoolean();
             default -> log.debug("{}: QEMU event {}", config.name(), event);
+        }
+    }
+
+    private void gateEnded(@Nullable Throwable failure) {
+        if (failure != null && !closed && exit == null) {
+            networkFailure = String.valueOf(failure.getMessage());
+            events.networkLost(networkFailure);
         }
     }
 

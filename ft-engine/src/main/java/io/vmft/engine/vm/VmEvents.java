@@ -18,6 +18,9 @@ public interface VmEvents {
     /** QEMU went on after a pause of this length, by its own clock. */
     void resumed(long pauseNanos);
 
+    /** A network card carries no frames any more: its tap was deleted, or its stream broke. */
+    void networkLost(String why);
+
     /** QEMU ended; nothing comes after. */
     void exited(QemuExit exit, boolean guestShutDown);
 }
