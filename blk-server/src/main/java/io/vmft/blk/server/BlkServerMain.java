@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import java.util.stream.Stream;
 import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -30,13 +31,19 @@ public final class BlkServerMain implements Callable<Integer> {
     private Path data = Path.of("");
 
     @Option(
-            names = {"--listen", "-blk-server-listen", "--blk-server-listen"},
-            required = true,
+            names = "--listen",
             paramLabel = "ADDRESS",
             description =
                     "where to serve NBD: HOST:PORT, :PORT, [IPV6]:PORT or unix:PATH[,mode=0660]; repeatable, port 0"
                             + " finds a free one")
     private List<String> listen = new ArrayList<>();
+
+    @Option(
+            names = {"-blk-server-listen", "--blk-server-listen"},
+            hidden = true,
+            paramLabel = "ADDRESS",
+            description = "Cuju's name for --listen")
+    private List<String> cujuListen = new ArrayList<>();
 
     @Option(
             names = "--control",
@@ -129,11 +136,21 @@ public final class BlkServerMain implements Callable<Integer> {
     private BlkServerConfig config() {
         BlkServerConfig defaults = BlkServerConfig.of(
                 data,
-                listen.stream().map(ListenAddress::parse).toList(),
+                addresses(),
                 controlAddress(control),
                 volumes.stream().map(VolumeSpec::parse).toList());
         return defaults.withJournal(VolumeSpec.bytes(journalLimit), VolumeSpec.bytes(journalSegment))
                 .withNbdLimits(NbdLimits.DEFAULT.withConnections(connections));
+    }
+
+    private List<ListenAddress> addresses() {
+        List<ListenAddress> addresses = Stream.concat(listen.stream(), cujuListen.stream())
+                .map(ListenAddress::parse)
+                .toList();
+        if (addresses.isEmpty()) {
+            throw new IllegalArgumentException("nowhere to serve NBD; name an address with --listen :5000");
+        }
+        return addresses;
     }
 
     private static InetSocketAddress controlAddress(String text) {
