@@ -19,7 +19,8 @@ final class PosixFile implements StoreFile {
             ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(32, 8));
 
     private final Path path;
-    private final int fd;
+    /** -1 when closed: a number that is closed twice may be another file's by then. */
+    private int fd;
 
     PosixFile(Path path, int fd) {
         this.path = path;
@@ -134,7 +135,11 @@ final class PosixFile implements StoreFile {
 
     @Override
     public void close() throws IOException {
-        check("close", Libc.close(fd));
+        int open = fd;
+        fd = -1;
+        if (open >= 0) {
+            check("close", Libc.close(open));
+        }
     }
 
     private int fallocate(int mode, long position, long lengthBytes) {

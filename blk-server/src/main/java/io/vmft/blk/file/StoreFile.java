@@ -40,6 +40,7 @@ public interface StoreFile extends AutoCloseable {
     /** Cuts the file or extends it by a hole. */
     void setSize(long sizeBytes) throws IOException;
 
+    /** Closing again does nothing. */
     @Override
     void close() throws IOException;
 }

@@ -25,6 +25,7 @@ public final class JournalBudget {
     private long fileBytes;
     private int waiting;
     private boolean closed;
+    private Runnable whenFull = () -> {};
 
     public JournalBudget(long limitBytes, Duration patience) {
         this.limitBytes = limitBytes;
@@ -40,6 +41,16 @@ public final class JournalBudget {
         lock.lock();
         try {
             return usedBytes;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Run, under no lock but the budget's, whenever a writer begins to wait. */
+    public void whenFull(Runnable action) {
+        lock.lock();
+        try {
+            whenFull = action;
         } finally {
             lock.unlock();
         }
@@ -61,6 +72,7 @@ public final class JournalBudget {
         try {
             if (exceeds(bytes, limitBytes)) {
                 waiting++;
+                whenFull.run();
                 awaitRoom(bytes);
                 waiting--;
             }

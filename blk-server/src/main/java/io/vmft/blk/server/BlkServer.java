@@ -34,6 +34,7 @@ public final class BlkServer implements AutoCloseable {
     private final Deque<AutoCloseable> parts;
 
     private final VolumeTable volumes;
+    private final JournalBudget budget;
     private final Coordinator coordinator;
     private final ControlServer control;
     private final NbdServer nbd;
@@ -42,11 +43,13 @@ public final class BlkServer implements AutoCloseable {
     private BlkServer(
             Deque<AutoCloseable> parts,
             VolumeTable volumes,
+            JournalBudget budget,
             Coordinator coordinator,
             ControlServer control,
             NbdServer nbd) {
         this.parts = parts;
         this.volumes = volumes;
+        this.budget = budget;
         this.coordinator = coordinator;
         this.control = control;
         this.nbd = nbd;
@@ -97,6 +100,7 @@ public final class BlkServer implements AutoCloseable {
 
         Applier applier = Applier.start(opened.journal(), volumes.all(), config.applyInterval());
         parts.push(applier);
+        budget.whenFull(applier::wake);
         applier.wake();
         Coordinator coordinator =
                 new Coordinator(volumes, opened.journal(), meta, applier, InstantSource.system(), vms);
@@ -108,7 +112,7 @@ public final class BlkServer implements AutoCloseable {
             budget.close();
             volumes.close();
         });
-        return new BlkServer(parts, volumes, coordinator, control, nbd);
+        return new BlkServer(parts, volumes, budget, coordinator, control, nbd);
     }
 
     /** Where engines connect, with the port that was found for port 0. */
@@ -134,6 +138,11 @@ public final class BlkServer implements AutoCloseable {
     /** The volumes as they stand, for tests and for showing them. */
     public VolumeTable volumes() {
         return volumes;
+    }
+
+    /** How full the journal is. */
+    public JournalBudget journalBudget() {
+        return budget;
     }
 
     /** Cuts connections, finishes what runs, and returns when nothing is left. What the journal holds stays there. */

@@ -158,4 +158,19 @@ public record BlkServerConfig(
                 bootId,
                 files);
     }
+
+    public BlkServerConfig withWriterPatience(Duration patience) {
+        return new BlkServerConfig(
+                data,
+                listen,
+                control,
+                volumes,
+                nbdLimits,
+                journalLimitBytes,
+                segmentBytes,
+                applyInterval,
+                patience,
+                bootId,
+                files);
+    }
 }

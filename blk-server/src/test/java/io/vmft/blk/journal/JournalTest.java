@@ -1,0 +1,260 @@
+package io.vmft.blk.journal;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.vmft.blk.export.NoSpaceException;
+import io.vmft.blk.file.FaultyFiles;
+import io.vmft.blk.file.FaultyFiles.Call;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.zip.CRC32C;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class JournalTest {
+    private static final long SEGMENT = 64 << 10;
+    private static final int LANE = 1;
+
+    @TempDir
+    private Path directory;
+
+    private final FaultyFiles files = new FaultyFiles();
+    private final JournalBudget budget = new JournalBudget(1 << 20, Duration.ofMillis(1));
+    private final Arena arena = Arena.ofShared();
+    private MetaStore meta;
+    private Journal journal;
+
+    @BeforeEach
+    void open() throws IOException {
+        meta = MetaStore.open(directory.resolve("index"));
+        journal = openJournal().journal();
+    }
+
+    @AfterEach
+    void close() {
+        files.heal();
+        journal.close();
+        meta.close();
+        arena.close();
+    }
+
+    private Journal.Opened openJournal() throws IOException {
+        return Journal.open(files, directory.resolve("journal"), SEGMENT, meta, budget, Map.of(), 0);
+    }
+
+    private Journal.Opened reopen() throws IOException {
+        journal.close();
+        Journal.Opened opened = openJournal();
+        journal = opened.journal();
+        return opened;
+    }
+
+    private JournalRecord append(int lane, int bytes) throws IOException {
+        MemorySegment payload = arena.allocate(bytes);
+        for (int i = 0; i < bytes; i++) {
+            payload.set(ValueLayout.JAVA_BYTE, i, (byte) (lane + i));
+        }
+        CRC32C crc = new CRC32C();
+        crc.update(payload.asByteBuffer());
+        return journal.append(lane, 1, RecordKind.WRITE, 0, bytes, payload, (int) crc.getValue());
+    }
+
+    private long segmentFiles() throws IOException {
+        try (var listing = Files.list(directory.resolve("journal"))) {
+            return listing.count();
+        }
+    }
+
+    @Test
+    void whatWasAppendedIsFoundInOrderAndReadBackAndNumbersGoOn() throws IOException {
+        List<Long> sequences = new ArrayList<>();
+        for (int i = 0; i < 60; i++) {
+            sequences.add(append(LANE + i % 3, 1 + i * 97).sequence());
+        }
+        assertThat(journal.segmentCount()).isGreaterThan(2);
+        Journal.Opened opened = reopen();
+        assertThat(opened.scan().damages()).isEmpty();
+        assertThat(opened.scan().records().stream().map(found -> found.header().sequence()))
+                .isEqualTo(sequences);
+        RecordReader reader = new RecordReader(arena.allocate(RecordReader.scratchBytes(journal)));
+        for (JournalScan.Found found : opened.scan().records()) {
+            MemorySegment payload = reader.payload(found.record());
+            assertThat(payload.byteSize()).isEqualTo(found.header().lengthBytes());
+            assertThat(payload.get(ValueLayout.JAVA_BYTE, payload.byteSize() - 1))
+                    .isEqualTo((byte) (found.header().lane() + payload.byteSize() - 1));
+        }
+        assertThat(append(LANE, 10).sequence()).isEqualTo(sequences.getLast() + 1);
+    }
+
+    @Test
+    void numbersGoOnAboveEveryWatermarkEvenIfTheJournalIsEmpty() throws IOException {
+        journal.close();
+        Journal.Opened opened =
+                Journal.open(files, directory.resolve("journal"), SEGMENT, meta, budget, Map.of(LANE, 500L), 700);
+        journal = opened.journal();
+        assertThat(append(LANE, 10).sequence()).isEqualTo(701);
+    }
+
+    @Test
+    void segmentsNobodyNeedsAreUsedAgainOrDeletedAndStayAwayAfterARestart() throws IOException {
+        long last = 0;
+        for (int i = 0; i < 200; i++) {
+            last = append(LANE + i % 2, 4096).sequence();
+        }
+        int before = journal.segmentCount();
+        journal.settle(LANE, last);
+        assertThat(journal.segmentCount()).as("the other lane needs them").isEqualTo(before);
+        journal.settle(LANE + 1, last);
+        assertThat(journal.segmentCount()).as("the active one is left").isEqualTo(1);
+        assertThat(segmentFiles()).as("active and spares").isLessThanOrEqualTo(4);
+        for (int i = 0; i < 40; i++) {
+            append(LANE, 4096);
+        }
+        Journal.Opened opened = reopen();
+        assertThat(opened.scan().damages()).isEmpty();
+        assertThat(opened.scan().records())
+                .as("records of recycled files do not come back")
+                .allMatch(found -> found.header().sequence() > 150);
+        long newest = last;
+        assertThat(opened.scan().records().stream()
+                        .filter(found -> found.header().sequence() > newest)
+                        .count())
+                .isEqualTo(40);
+    }
+
+    @Test
+    void aReaderKeepsASegmentUntilItIsDone() throws IOException {
+        JournalRecord record = append(LANE, 4096);
+        record.segment().retain();
+        long last = 0;
+        for (int i = 0; i < 100; i++) {
+            last = append(LANE, 4096).sequence();
+        }
+        journal.settle(LANE, last);
+        for (int i = 0; i < 100; i++) {
+            append(LANE, 2048);
+        }
+        RecordReader reader = new RecordReader(arena.allocate(RecordReader.scratchBytes(journal)));
+        assertThat(reader.payload(record).byteSize()).isEqualTo(4096);
+        record.segment().release();
+        assertThatThrownBy(() -> record.segment().retain()).isInstanceOf(IllegalStateException.class);
+    }
+
+    @Test
+    void aRecordChangedOnDiskIsNeverReadAsIfItWereRight() throws IOException {
+        JournalRecord record = append(LANE, 4096);
+        MemorySegment other = arena.allocate(1);
+        record.segment().file().write(record.payloadPosition(4000), other);
+        RecordReader reader = new RecordReader(arena.allocate(RecordReader.scratchBytes(journal)));
+        assertThatThrownBy(() -> reader.payload(record)).isInstanceOf(CorruptRecordException.class);
+    }
+
+    @Test
+    void aFailedSyncIsFinalAndRememberedAcrossARestart() throws IOException {
+        JournalRecord record = append(LANE, 100);
+        files.inject((call, _) -> {
+            if (call == Call.SYNC) {
+                throw new IOException("injected");
+            }
+        });
+        assertThatThrownBy(() -> journal.sync(record.sequence())).hasMessageContaining("injected");
+        files.heal();
+        assertThatThrownBy(() -> journal.sync(record.sequence())).hasMessageContaining("failed before");
+        assertThatThrownBy(() -> append(LANE, 100)).hasMessageContaining("failed before");
+        assertThat(meta.suspect()).isTrue();
+    }
+
+    @Test
+    void callersOfSyncShareOne() throws Exception {
+        AtomicInteger syncs = new AtomicInteger();
+        long last = 0;
+        for (int i = 0; i < 8; i++) {
+            last = append(LANE, 100).sequence();
+        }
+        files.inject((call, path) -> {
+            if (call == Call.SYNC && path.toString().endsWith(".segment")) {
+                syncs.incrementAndGet();
+            }
+        });
+        List<Thread> threads = new ArrayList<>();
+        for (long sequence = 1; sequence <= last; sequence++) {
+            long wanted = sequence;
+            threads.add(Thread.startVirtualThread(() -> {
+                try {
+                    journal.sync(wanted);
+                } catch (IOException e) {
+                    throw new AssertionError(e);
+                }
+            }));
+        }
+        for (Thread thread : threads) {
+            thread.join();
+        }
+        assertThat(syncs).hasValue(1);
+    }
+
+    @Test
+    void aFullDiskFailsTheAppendAndNothingElse() throws IOException {
+        append(LANE, 4096);
+        Awaitility.await().until(() -> segmentFiles() >= 2);
+        files.inject((call, _) -> {
+            if (call == Call.RESERVE) {
+                throw new NoSpaceException("injected");
+            }
+        });
+        assertThatThrownBy(() -> {
+                    for (int i = 0; i < 100; i++) {
+                        append(LANE, 4096);
+                    }
+                })
+                .isInstanceOf(NoSpaceException.class);
+        long last = journal.lastSequence();
+        files.heal();
+        assertThat(append(LANE, 4096).sequence()).isEqualTo(last + 1);
+        journal.sync(last + 1);
+        assertThat(reopen().scan().damages()).isEmpty();
+    }
+
+    @Test
+    void aWriteThatFailedHalfWayIsWrittenOver() throws IOException {
+        append(LANE, 100);
+        long last = journal.lastSequence();
+        files.inject((call, _) -> {
+            if (call == Call.WRITE) {
+                throw new IOException("injected");
+            }
+        });
+        assertThatThrownBy(() -> append(LANE, 200)).hasMessageContaining("injected");
+        files.heal();
+        assertThat(append(LANE, 300).sequence()).isEqualTo(last + 1);
+        assertThat(reopen().scan().records()).hasSize(2);
+    }
+
+    @Test
+    void aMissingSegmentIsNamedAndNothingStarts() throws IOException {
+        append(LANE, 100);
+        journal.close();
+        try (var listing = Files.list(directory.resolve("journal"))) {
+            for (Path path : listing.toList()) {
+                Files.delete(path);
+            }
+        }
+        assertThatThrownBy(this::openJournal)
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("000000.segment")
+                .hasMessageContaining("restore");
+    }
+}
