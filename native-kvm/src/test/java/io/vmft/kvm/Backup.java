@@ -3,6 +3,8 @@ package io.vmft.kvm;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
@@ -22,6 +24,10 @@ import org.jspecify.annotations.Nullable;
  * done at a pause and with a chunk's slot can be changed.
  */
 final class Backup implements Tracker.Listener {
+    private static final int COUNTER_PAGE = 0x200000;
+    private static final VarHandle LITTLE_ENDIAN_LONG =
+            ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
+
     private record Page(long index, MemorySegment content) {}
 
     final BlockingQueue<Hello> hellos = new LinkedBlockingQueue<>();
@@ -118,23 +124,27 @@ final class Backup implements Tracker.Listener {
         return at < 0 ? -1 : at / TrackerConfig.PAGE_BYTES;
     }
 
-    private static MemorySegment map(Path ramFile) throws IOException {
+    static MemorySegment map(Path ramFile) throws IOException {
         try (FileChannel channel = FileChannel.open(ramFile, StandardOpenOption.READ)) {
             return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), Arena.ofAuto());
         }
     }
 
+    /** How often the guest says that it has written, on its counter page. */
+    static long countedWrites(MemorySegment ram) {
+        return (long) LITTLE_ENDIAN_LONG.getVolatile(ram, COUNTER_PAGE + 32L);
+    }
+
     /** The guest's pattern as far as its counter page says, worked out again; throws where the image says otherwise. */
     long checkPattern() {
         var bytes = image.asByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
-        int counterPage = 0x200000;
-        if (bytes.getLong(counterPage) != 0x5453454754464d56L) {
+        if (bytes.getLong(COUNTER_PAGE) != 0x5453454754464d56L) {
             throw new AssertionError("no counter page");
         }
-        long seed = bytes.getLong(counterPage + 8);
-        long first = bytes.getLong(counterPage + 16);
-        int pages = Math.toIntExact(bytes.getLong(counterPage + 24));
-        long writes = bytes.getLong(counterPage + 32);
+        long seed = bytes.getLong(COUNTER_PAGE + 8);
+        long first = bytes.getLong(COUNTER_PAGE + 16);
+        int pages = Math.toIntExact(bytes.getLong(COUNTER_PAGE + 24));
+        long writes = bytes.getLong(COUNTER_PAGE + 32);
         long[] expected = new long[pages * 512];
         long x = seed;
         int last = 0;
