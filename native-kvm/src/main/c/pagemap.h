@@ -1,7 +1,8 @@
 /*
  * Pages written through QEMU's view: userfaultfd in asynchronous write-protect mode lets the kernel lift the protection of a page at
  * its first write without a message, and PAGEMAP_SCAN lists the unprotected pages and protects them again in one call
- * (Linux 6.7). See Documentation/admin-guide/mm/pagemap.rst and userfaultfd.rst.
+ * (Linux 6.7). Only what the kernel writes to pages it has pinned (O_DIRECT into guest RAM) can escape: a write that ends after a harvest
+ * in which its page was protected again. In a pause there is none, the disks are drained. See Documentation/admin-guide/mm/pagemap.rst and userfaultfd.rst.
  */
 #ifndef VMFT_PAGEMAP_H
 #define VMFT_PAGEMAP_H

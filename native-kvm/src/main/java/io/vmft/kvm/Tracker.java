@@ -105,19 +105,30 @@ public final class Tracker implements AutoCloseable {
         Objects.requireNonNull(listener, "listener");
         Path library = NativeLibrary.locate();
         StagingFile staging = StagingFile.create(config);
-        Files.deleteIfExists(config.controlSocket());
-        ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+        ServerSocketChannel server;
         try {
-            server.bind(UnixDomainSocketAddress.of(config.controlSocket()), 1);
-            Files.setPosixFilePermissions(config.controlSocket(), PosixFilePermissions.fromString("rw-------"));
-        } catch (IOException | RuntimeException e) {
-            server.close();
+            server = listen(config.controlSocket());
+        } catch (IOException e) {
             Files.deleteIfExists(config.stagingFile());
             throw new IOException("cannot listen on the control socket " + config.controlSocket() + ": " + e, e);
         }
         Tracker tracker = new Tracker(config, listener, library, staging, server);
         tracker.thread.start();
         return tracker;
+    }
+
+    private static ServerSocketChannel listen(Path socket) throws IOException {
+        Files.deleteIfExists(socket);
+        ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+        try {
+            server.bind(UnixDomainSocketAddress.of(socket), 1);
+            Files.setPosixFilePermissions(socket, PosixFilePermissions.fromString("rw-------"));
+            return server;
+        } catch (IOException e) {
+            server.close();
+            Files.deleteIfExists(socket);
+            throw e;
+        }
     }
 
     /**

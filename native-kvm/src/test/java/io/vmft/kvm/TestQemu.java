@@ -130,6 +130,38 @@ final class TestQemu implements AutoCloseable {
         }
     }
 
+    /** Writes one byte each to pages of guest RAM, from inside QEMU as a device would; the VM runs again afterwards. */
+    void writeFromQemu(int firstPage, int pages) throws IOException {
+        Path socket = directory.resolve("gdb");
+        execute("{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"gdbserver unix:" + socket
+                + ",server=on,wait=off\"}}");
+        try (SocketChannel gdb = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
+            for (int page = firstPage; page < firstPage + pages; page++) {
+                assertOk(gdb, "M" + Integer.toHexString(page * TrackerConfig.PAGE_BYTES) + ",1:5a");
+            }
+            assertOk(gdb, "D");
+        }
+        execute("{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"gdbserver none\"}}");
+        Files.deleteIfExists(socket);
+    }
+
+    private static void assertOk(SocketChannel gdb, String packet) throws IOException {
+        int sum = packet.chars().sum() & 0xff;
+        gdb.write(ByteBuffer.wrap(String.format("$%s#%02x", packet, sum).getBytes(StandardCharsets.US_ASCII)));
+        StringBuilder answer = new StringBuilder();
+        ByteBuffer one = ByteBuffer.allocate(1);
+        while (!answer.toString().endsWith("#9a")) {
+            if (gdb.read(one.clear()) < 0) {
+                throw new EOFException("the gdb stub ended: " + answer);
+            }
+            answer.append((char) one.get(0));
+        }
+        gdb.write(ByteBuffer.wrap(new byte[] {'+'}));
+        if (!answer.toString().endsWith("$OK#9a")) {
+            throw new IOException(packet + " was answered with " + answer);
+        }
+    }
+
     private String readLine() throws IOException {
         StringBuilder line = new StringBuilder();
         while (true) {

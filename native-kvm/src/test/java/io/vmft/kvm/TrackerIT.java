@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -215,6 +216,24 @@ class TrackerIT {
             assertThat(harvest.dirtyPages()).isLessThan(2500);
             rig.checkEqual();
             rig.backup.checkPattern();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"tcg", "kvm"})
+    void whatQemuItselfWritesIsSeen(String accelerator) throws IOException {
+        assumeAccelerator(accelerator);
+        try (Rig rig = new Rig(accelerator)) {
+            rig.awaitGuest(1000);
+            rig.checkpoint();
+            // Beyond the guest's own range.
+            rig.qemu.writeFromQemu(12000, 50);
+            Harvest harvest = rig.checkpoint();
+            assertThat(harvest.valid()).isTrue();
+            assertThat(rig.backup.lastPages).contains(12000L, 12049L).doesNotContain(11999L, 12050L);
+            assertThat(rig.backup.image.get(ValueLayout.JAVA_BYTE, 12049L * 4096))
+                    .isEqualTo((byte) 0x5a);
+            rig.checkEqual();
         }
     }
 

@@ -358,6 +358,25 @@ class TrackerTest {
     }
 
     @Test
+    void whatCannotBeListenedOnIsNamedAndLeavesNothing() throws IOException {
+        Path taken = directory.resolve("taken");
+        Files.createDirectories(taken.resolve("inside"));
+        TrackerConfig config = new TrackerConfig(
+                taken,
+                directory.resolve("staging2"),
+                directory.resolve("state"),
+                directory.resolve("ram"),
+                4096,
+                1,
+                1,
+                Duration.ofSeconds(1));
+        assertThatThrownBy(() -> Tracker.open(config, backup))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining(taken.toString());
+        assertThat(directory.resolve("staging2")).doesNotExist();
+    }
+
+    @Test
     void closingTellsTheListenerOnceAndRemovesTheFiles() throws IOException {
         greet();
         tracker.close();
