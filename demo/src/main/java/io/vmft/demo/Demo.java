@@ -1,8 +1,6 @@
 package io.vmft.demo;
 
-import java.io.IOException;
 import java.io.PrintStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -17,8 +15,6 @@ import java.util.random.RandomGenerator;
  */
 final class Demo {
     static final String VM = "demo";
-    static final int NBD_PORT = 10809;
-    static final int CONTROL_PORT = 10810;
 
     private static final Duration READY = Duration.ofMinutes(1);
     private static final Duration BOOT = Duration.ofMinutes(2);
@@ -39,7 +35,6 @@ final class Demo {
     private final DemoOptions options;
     private final Workplace place;
     private final Lab lab;
-    private final Path logs;
     private final Path image;
     private final PrintStream out;
     private final boolean live;
@@ -52,7 +47,6 @@ final class Demo {
         this.options = options;
         this.place = place;
         this.lab = new Lab(place.id());
-        this.logs = place.folder().resolve("logs");
         this.image = place.folder().resolve(VM + ".img");
         this.out = out;
         this.live = live;
@@ -62,7 +56,7 @@ final class Demo {
     /** Runs it all. With {@link DemoOptions#keep} everything goes on when this returns. */
     DemoReport run() throws DemoException, InterruptedException {
         prepare();
-        Daemon storage = startStorage();
+        Daemon storage = Storage.start(lab, place.folder(), image);
         Host primary = new Host("a", lab.namespace("a"), place.folder());
         Host standby = new Host("b", lab.namespace("b"), place.folder());
         List<Host> hosts = List.of(primary, standby);
@@ -105,30 +99,8 @@ final class Demo {
     }
 
     private void prepare() throws DemoException, InterruptedException {
-        try {
-            Files.createDirectory(place.folder().resolve("storage"));
-        } catch (IOException e) {
-            throw new DemoException(place.folder() + " cannot be written: " + e.getMessage(), e);
-        }
         lab.build();
         Command.run("cp", "--sparse=always", options.guest().resolve("disk.img").toString(), image.toString());
-    }
-
-    private Daemon startStorage() throws DemoException {
-        return Daemon.start(
-                "blk-server",
-                lab.namespace("s"),
-                logs.resolve("storage.log"),
-                "io.vmft.blk.server.BlkServerMain",
-                List.of(
-                        "--data",
-                        place.folder().resolve("storage").toString(),
-                        "--listen",
-                        Lab.STORAGE_ADDRESS + ":" + NBD_PORT,
-                        "--control",
-                        Lab.STORAGE_ADDRESS + ":" + CONTROL_PORT,
-                        "--volume",
-                        VM + "=" + image));
     }
 
     private static void awaitProtected(Host primary, LedgerClient client, Watch watch)
