@@ -1,0 +1,97 @@
+package io.vmft.blk.server;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/** A block server in a process of its own, as an operator starts it. */
+final class ServerProcess implements AutoCloseable {
+    private final Process process;
+    private final String ready;
+
+    private ServerProcess(Process process, String ready) {
+        this.process = process;
+        this.ready = ready;
+    }
+
+    /** Starts one and waits until it is ready. */
+    static ServerProcess start(Path log, String... arguments) throws IOException {
+        Process process = launch(log, arguments);
+        BufferedReader output =
+                new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
+        String line = output.readLine();
+        if (line == null || !line.startsWith("ready ")) {
+            process.destroyForcibly();
+            throw new AssertionError("the server said '" + line + "', see " + log);
+        }
+        return new ServerProcess(process, line);
+    }
+
+    /** Runs one that is expected to end by itself; its exit status. */
+    static int run(Path log, String... arguments) throws IOException, InterruptedException {
+        Process process = launch(log, arguments);
+        if (!process.waitFor(60, TimeUnit.SECONDS)) {
+            process.destroyForcibly();
+            throw new AssertionError("the server still runs: " + Arrays.toString(arguments));
+        }
+        return process.exitValue();
+    }
+
+    private static Process launch(Path log, String... arguments) throws IOException {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED",
+                "-XX:+UseSerialGC",
+                "-Xmx256m",
+                "-cp",
+                System.getProperty("java.class.path"),
+                "io.vmft.blk.server.BlkServerMain"));
+        command.addAll(List.of(arguments));
+        return new ProcessBuilder(command)
+                .redirectError(ProcessBuilder.Redirect.appendTo(log.toFile()))
+                .start();
+    }
+
+    String readyLine() {
+        return ready;
+    }
+
+    int controlPort() {
+        return port("control=");
+    }
+
+    int nbdPort() {
+        return port("nbd://");
+    }
+
+    private int port(String prefix) {
+        String word = Arrays.stream(ready.split(" ", -1))
+                .filter(part -> part.startsWith(prefix))
+                .findFirst()
+                .orElseThrow();
+        return Integer.parseInt(word.substring(word.lastIndexOf(':') + 1).replace("/", ""));
+    }
+
+    void kill() {
+        process.destroyForcibly().onExit().join();
+    }
+
+    int terminate() throws InterruptedException {
+        process.destroy();
+        if (!process.waitFor(30, TimeUnit.SECONDS)) {
+            throw new AssertionError("the server does not end on SIGTERM");
+        }
+        return process.exitValue();
+    }
+
+    @Override
+    public void close() {
+        kill();
+    }
+}
