@@ -10,7 +10,7 @@ import java.time.Duration;
  * @param handshake from connecting to the chosen export
  * @param options options one client may send in its handshake
  * @param inFlightRequests requests of one connection that are read but not answered
- * @param inFlightBytes payload of one connection's requests and replies in memory; at least one largest request
+ * @param inFlightBytes payload of those; the last one begun may go over it
  * @param ioThreads threads for storage calls that may take long, flushes not counted
  * @param flushThreads threads for flushes and writes that flush
  */
@@ -23,14 +23,14 @@ public record NbdLimits(
         int ioThreads,
         int flushThreads) {
 
-    public static final NbdLimits DEFAULT = new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 64 << 20, 8, 4);
+    public static final NbdLimits DEFAULT = new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 2 << 20, 8, 4);
 
     public NbdLimits {
         require(connections > 0, "connections");
         require(handshake.isPositive(), "handshake");
         require(options > 0, "options");
         require(inFlightRequests > 0, "inFlightRequests");
-        require(inFlightBytes >= 32 << 20, "inFlightBytes");
+        require(inFlightBytes >= 1 << 20, "inFlightBytes");
         require(ioThreads > 0, "ioThreads");
         require(flushThreads > 0, "flushThreads");
     }

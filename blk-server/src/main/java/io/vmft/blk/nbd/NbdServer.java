@@ -35,7 +35,7 @@ public final class NbdServer implements AutoCloseable {
     private static final int SMALL_RECEIVE_BYTES = 2 << 10;
     private static final int MAX_RECEIVE_BYTES = 256 << 10;
     /** Replies a client may leave in the server's memory before its requests wait. */
-    private static final WriteBufferWaterMark UNSENT_BYTES = new WriteBufferWaterMark(1 << 20, 4 << 20);
+    private static final WriteBufferWaterMark UNSENT_BYTES = new WriteBufferWaterMark(512 << 10, 1 << 20);
 
     private static final Duration GRACE = Duration.ofSeconds(5);
 

@@ -3,6 +3,7 @@ package io.vmft.blk.nbd;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.vmft.blk.nbd.RequestExecutor.Fault;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerDecoder;
 import java.util.Queue;
@@ -20,27 +21,25 @@ import org.jspecify.annotations.Nullable;
  * thus run at once and be answered in any order, as NBD allows. A reply is encoded after its call has returned, so a write
  * that was answered had been done.
  *
- * <p><b>Limits.</b> While too many requests are with other threads, or the client does not take its replies, nothing more is decoded
- * and the socket is not read. Replies are gathered and sent when a read of the socket is worked off, or earlier when
- * they have become many.
+ * <p><b>Limits.</b> Long requests are carried out in pieces ({@link SplitRequest}), so that they need no more memory than short ones.
+ * While too many calls are with other threads, or the client does not take its replies, nothing more is decoded and the
+ * socket is not read.
  */
 final class NbdTransmission extends ChannelInboundHandlerAdapter {
+    private static final int PIECE_BYTES = NbdServerDecoder.PIECE_BYTES;
+
     /** What the server tells its connections, as a user event. */
     enum Event {
         /** Take no more requests, answer those taken, close. */
         LEAVE
     }
 
-    /** What one gathered buffer holds; as large as the allocator's threads cache. */
-    private static final int GATHER_BYTES = 32 << 10;
-    /** After so many bytes moved the client gets its replies although more requests are there. */
-    private static final int FLUSH_AFTER_BYTES = 128 << 10;
-
     private final RequestExecutor requests;
     private final ViewLease lease;
     private final NbdServerDecoder decoder;
     private final NbdLimits limits;
     private final StorageThreads threads;
+    private final Replies replies = new Replies();
     private final CallPace readPace = new CallPace();
     private final CallPace writePace = new CallPace();
 
@@ -49,8 +48,14 @@ final class NbdTransmission extends ChannelInboundHandlerAdapter {
 
     private final AtomicBoolean drainScheduled = new AtomicBoolean();
 
-    private @Nullable ByteBuf gathered;
-    private int movedBytes;
+    /** The write whose pieces are arriving. */
+    private @Nullable SplitRequest openWrite;
+    /** The read whose pieces are being begun, as limits allow. While there is one nothing more is decoded. */
+    private @Nullable SplitRequest openRead;
+
+    private long openReadOffset;
+    private int openReadBytes;
+
     private int inFlight;
     private long inFlightBytes;
     private boolean paused;
@@ -72,26 +77,35 @@ final class NbdTransmission extends ChannelInboundHandlerAdapter {
         this.threads = threads;
     }
 
-    /** A request on its way through another thread. */
+    /** A request, or a piece of one, on its way through another thread. */
     private final class Job implements Runnable {
         private final ChannelHandlerContext ctx;
         private final NbdRequest request;
+        private final @Nullable SplitRequest split;
+        private final @Nullable CallPace pace;
         private final ByteBuf reply;
         private final int bytes;
-        private RequestExecutor.Outcome outcome = RequestExecutor.Outcome.DROPPED;
+        private @Nullable Fault fault;
         private long nanos;
 
-        Job(ChannelHandlerContext ctx, NbdRequest request) {
+        Job(
+                ChannelHandlerContext ctx,
+                NbdRequest request,
+                @Nullable SplitRequest split,
+                @Nullable CallPace pace,
+                ByteBuf reply) {
             this.ctx = ctx;
             this.request = request;
+            this.split = split;
+            this.pace = pace;
+            this.reply = reply;
             this.bytes = payloadBytes(request);
-            this.reply = ctx.alloc().directBuffer(RequestExecutor.replyBytes(request));
         }
 
         @Override
         public void run() {
             long start = System.nanoTime();
-            outcome = requests.execute(request, reply);
+            fault = split == null ? requests.execute(request, reply) : requests.perform(request, false, reply);
             nanos = System.nanoTime() - start;
             done.add(this);
             if (drainScheduled.compareAndSet(false, true)) {
@@ -121,118 +135,180 @@ final class NbdTransmission extends ChannelInboundHandlerAdapter {
     @Override
     public void channelRead(ChannelHandlerContext ctx, Object message) {
         switch ((NbdRequest) message) {
-            case NbdRequest.Read read -> runOrHandOver(ctx, read, readPace);
-            case NbdRequest.Write write when !write.fua() -> runOrHandOver(ctx, write, writePace);
-            case NbdRequest.Write write -> handOver(ctx, write, threads.flush());
-            case NbdRequest.Flush flush -> handOver(ctx, flush, threads.flush());
-            case NbdRequest.Trim trim -> handOver(ctx, trim, trim.fua() ? threads.flush() : threads.io());
-            case NbdRequest.WriteZeroes zeroes -> handOver(ctx, zeroes, zeroes.fua() ? threads.flush() : threads.io());
-            case NbdRequest.Cache cache -> run(ctx, cache);
-            case NbdRequest.Refused refused -> run(ctx, refused);
+            case NbdRequest.Read read -> read(ctx, read);
+            case NbdRequest.Write write -> write(ctx, write);
+            case NbdRequest.Flush flush -> handOver(ctx, flush, null, null, threads.flush());
+            case NbdRequest.Trim trim -> handOver(ctx, trim, null, null, trim.fua() ? threads.flush() : threads.io());
+            case NbdRequest.WriteZeroes zeroes ->
+                handOver(ctx, zeroes, null, null, zeroes.fua() ? threads.flush() : threads.io());
+            case NbdRequest.Cache cache -> run(ctx, cache, null, null);
+            case NbdRequest.Refused refused -> run(ctx, refused, null, null);
             case NbdRequest.Disconnect _ -> leaving = true;
         }
         throttle(ctx);
     }
 
-    private void runOrHandOver(ChannelHandlerContext ctx, NbdRequest request, CallPace pace) {
-        if (pace.isFast()) {
-            int bytes = payloadBytes(request);
-            pace.took(run(ctx, request), bytes);
-        } else {
-            handOver(ctx, request, threads.io());
-        }
-    }
-
-    /** Runs a request here and now. Returns how long storage took, in nanoseconds. */
-    private long run(ChannelHandlerContext ctx, NbdRequest request) {
-        movedBytes += payloadBytes(request);
-        ByteBuf out = room(ctx, RequestExecutor.replyBytes(request));
-        long start = System.nanoTime();
-        RequestExecutor.Outcome outcome = requests.execute(request, out);
-        long nanos = System.nanoTime() - start;
-        if (outcome == RequestExecutor.Outcome.FENCED) {
-            leaving = true;
-        }
-        if (movedBytes >= FLUSH_AFTER_BYTES) {
-            flush(ctx);
-        }
-        return nanos;
-    }
-
-    private ByteBuf room(ChannelHandlerContext ctx, int bytes) {
-        if (gathered != null && gathered.writableBytes() < bytes) {
-            write(ctx);
-        }
-        if (gathered == null) {
-            gathered = ctx.alloc().directBuffer(Math.max(bytes, GATHER_BYTES));
-        }
-        return gathered;
-    }
-
-    private void write(ChannelHandlerContext ctx) {
-        ByteBuf out = gathered;
-        gathered = null;
-        if (out == null) {
+    private void read(ChannelHandlerContext ctx, NbdRequest.Read read) {
+        if (read.lengthBytes() <= PIECE_BYTES || !requests.mayFragment(read)) {
+            runOrHandOver(ctx, read, null, readPace);
             return;
         }
-        if (out.isReadable()) {
-            var _ = ctx.write(out, ctx.voidPromise());
-        } else {
-            out.release();
+        openRead = new SplitRequest(read, false);
+        openReadOffset = read.offset();
+        openReadBytes = read.lengthBytes();
+        continueRead(ctx);
+    }
+
+    /** Begins as many pieces of the open read as limits allow. */
+    private void continueRead(ChannelHandlerContext ctx) {
+        for (SplitRequest split = openRead; split != null && !isFull(ctx); split = openRead) {
+            int bytes = Math.min(openReadBytes, PIECE_BYTES);
+            NbdRequest piece = new NbdRequest.Read(split.request().cookie(), openReadOffset, bytes, false);
+            openReadOffset += bytes;
+            openReadBytes -= bytes;
+            runOrHandOver(ctx, piece, split, readPace);
+            if (openReadBytes == 0 || split.fault() != null) {
+                openRead = null;
+                split.wholeBegun();
+                answerIfDone(ctx, split);
+            }
         }
     }
 
-    private void flush(ChannelHandlerContext ctx) {
-        write(ctx);
-        movedBytes = 0;
-        ctx.flush();
+    private void write(ChannelHandlerContext ctx, NbdRequest.Write write) {
+        SplitRequest split = openWrite;
+        if (split == null && write.remainingBytes() == 0) {
+            if (write.fua()) {
+                handOver(ctx, write, null, null, threads.flush());
+            } else {
+                runOrHandOver(ctx, write, null, writePace);
+            }
+            return;
+        }
+        if (split == null) {
+            split = new SplitRequest(write, write.fua());
+            openWrite = split;
+        }
+        if (split.fault() == null) {
+            NbdRequest piece =
+                    new NbdRequest.Write(write.cookie(), write.offset(), write.data(), false, write.remainingBytes());
+            runOrHandOver(ctx, piece, split, writePace);
+        } else {
+            write.data().release();
+        }
+        if (write.remainingBytes() == 0) {
+            openWrite = null;
+            split.wholeBegun();
+            answerIfDone(ctx, split);
+        }
     }
 
-    private void handOver(ChannelHandlerContext ctx, NbdRequest request, ExecutorService executor) {
-        Job job = new Job(ctx, request);
+    private void runOrHandOver(
+            ChannelHandlerContext ctx, NbdRequest request, @Nullable SplitRequest split, CallPace pace) {
+        if (pace.isFast()) {
+            run(ctx, request, split, pace);
+        } else {
+            handOver(ctx, request, split, pace, threads.io());
+        }
+    }
+
+    /** Carries out a request, or a piece of one, here and now. */
+    private void run(
+            ChannelHandlerContext ctx, NbdRequest request, @Nullable SplitRequest split, @Nullable CallPace pace) {
+        int bytes = payloadBytes(request);
+        ByteBuf out;
+        try {
+            out = replies.room(ctx, requests.replyBytes(request));
+        } catch (OutOfMemoryError e) {
+            RequestExecutor.release(request);
+            throw e;
+        }
+        long start = System.nanoTime();
+        Fault fault = split == null ? requests.execute(request, out) : requests.perform(request, false, out);
+        if (pace != null) {
+            pace.took(System.nanoTime() - start, bytes);
+        }
+        if (split != null) {
+            split.failed(fault);
+        }
+        leaveIfFenced(fault);
+        replies.moved(ctx, bytes);
+    }
+
+    private void handOver(
+            ChannelHandlerContext ctx,
+            NbdRequest request,
+            @Nullable SplitRequest split,
+            @Nullable CallPace pace,
+            ExecutorService executor) {
+        ByteBuf reply;
+        try {
+            reply = ctx.alloc().directBuffer(requests.replyBytes(request));
+        } catch (OutOfMemoryError e) {
+            RequestExecutor.release(request);
+            throw e;
+        }
+        Job job = new Job(ctx, request, split, pace, reply);
         inFlight++;
         inFlightBytes += job.bytes;
+        if (split != null) {
+            split.begun();
+        }
         executor.execute(job);
     }
 
     private void drain(ChannelHandlerContext ctx) {
         drainScheduled.set(false);
         for (Job job = done.poll(); job != null; job = done.poll()) {
-            finish(ctx, job);
+            if (closed) {
+                job.reply.release();
+            } else {
+                finish(ctx, job);
+            }
         }
-        if (closed) {
-            return;
+        if (!closed) {
+            replies.flush(ctx);
+            throttle(ctx);
+            closeIfLeft(ctx);
         }
-        flush(ctx);
-        throttle(ctx);
-        closeIfLeft(ctx);
     }
 
     private void finish(ChannelHandlerContext ctx, Job job) {
         inFlight--;
         inFlightBytes -= job.bytes;
-        if (closed) {
-            job.reply.release();
-            return;
+        if (job.pace != null) {
+            job.pace.took(job.nanos, job.bytes);
         }
-        switch (job.request) {
-            case NbdRequest.Read _ -> readPace.took(job.nanos, job.bytes);
-            case NbdRequest.Write write when !write.fua() -> writePace.took(job.nanos, job.bytes);
-            default -> {}
-        }
-        switch (job.outcome) {
-            case ANSWERED -> write(ctx, job.reply);
-            case FENCED -> {
-                write(ctx, job.reply);
-                leaving = true;
-            }
-            case DROPPED -> job.reply.release();
+        replies.send(ctx, job.reply);
+        leaveIfFenced(job.fault);
+        if (job.split != null) {
+            job.split.ended(job.fault);
+            answerIfDone(ctx, job.split);
         }
     }
 
-    private void write(ChannelHandlerContext ctx, ByteBuf reply) {
-        write(ctx);
-        var _ = ctx.write(reply, ctx.voidPromise());
+    /** Answers a split request when its last piece is done, and made safe if it has to be. */
+    private void answerIfDone(ChannelHandlerContext ctx, SplitRequest split) {
+        if (!split.isDone()) {
+            return;
+        }
+        if (split.takeSync()) {
+            handOver(ctx, new NbdRequest.Flush(split.request().cookie()), split, null, threads.flush());
+            return;
+        }
+        requests.answer(split.request(), split.fault(), replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
+    }
+
+    private void leaveIfFenced(@Nullable Fault fault) {
+        if (fault != null && fault.fenced()) {
+            leaving = true;
+        }
+    }
+
+    private boolean isFull(ChannelHandlerContext ctx) {
+        return inFlight >= limits.inFlightRequests()
+                || inFlightBytes >= limits.inFlightBytes()
+                || !ctx.channel().isWritable();
     }
 
     /** Stops or resumes taking requests, as the limits say. */
@@ -240,10 +316,8 @@ final class NbdTransmission extends ChannelInboundHandlerAdapter {
         if (closed) {
             return;
         }
-        boolean full = leaving
-                || inFlight >= limits.inFlightRequests()
-                || inFlightBytes >= limits.inFlightBytes()
-                || !ctx.channel().isWritable();
+        continueRead(ctx);
+        boolean full = leaving || openRead != null || isFull(ctx);
         if (full && !paused) {
             paused = true;
             decoder.pause();
@@ -258,13 +332,19 @@ final class NbdTransmission extends ChannelInboundHandlerAdapter {
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext ctx) {
         // Not from inside the write that changed it.
-        ctx.executor().execute(() -> throttle(ctx));
+        ctx.executor().execute(() -> {
+            if (!closed) {
+                throttle(ctx);
+                replies.flush(ctx);
+                closeIfLeft(ctx);
+            }
+        });
         ctx.fireChannelWritabilityChanged();
     }
 
     @Override
     public void channelReadComplete(ChannelHandlerContext ctx) {
-        flush(ctx);
+        replies.flush(ctx);
         closeIfLeft(ctx);
     }
 
@@ -280,8 +360,8 @@ final class NbdTransmission extends ChannelInboundHandlerAdapter {
     }
 
     private void closeIfLeft(ChannelHandlerContext ctx) {
-        if (leaving && inFlight == 0 && !closed) {
-            flush(ctx);
+        if (leaving && inFlight == 0 && openRead == null && !closed) {
+            replies.flush(ctx);
             decoder.end();
             var _ = ctx.close();
         }
@@ -290,10 +370,7 @@ final class NbdTransmission extends ChannelInboundHandlerAdapter {
     @Override
     public void channelInactive(ChannelHandlerContext ctx) {
         closed = true;
-        if (gathered != null) {
-            gathered.release();
-            gathered = null;
-        }
+        replies.release();
         if (lease.end()) {
             threads.io().execute(lease::close);
         }

@@ -7,6 +7,7 @@ import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerEncoder;
 import java.io.IOException;
 import java.util.concurrent.atomic.LongAdder;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -18,18 +19,22 @@ final class RequestExecutor {
     private static final Logger LOG = LoggerFactory.getLogger(RequestExecutor.class);
 
     /** Room for any reply without data; what storage says about a failure is cut to fit. */
-    private static final int PLAIN_REPLY_BYTES = 512;
+    static final int PLAIN_REPLY_BYTES = 512;
 
     private static final int MAX_MESSAGE_CHARS = 150;
 
-    /** What became of a request. */
-    enum Outcome {
-        ANSWERED,
-        /** Answered with an error after which this view serves no more: the connection is to be cut. */
-        FENCED,
-        /** The connection has ended before the call began: nothing was done, and there is no reply. */
-        DROPPED
+    /**
+     * Why a request failed.
+     *
+     * @param fenced whether this view serves no more, so that the connection is to be cut after the reply
+     */
+    record Fault(NbdError error, String message, boolean fenced) {
+        Fault(NbdError error, String message) {
+            this(error, message, false);
+        }
     }
+
+    private static final Fault ENDED = new Fault(NbdError.ESHUTDOWN, "the connection has ended");
 
     private final String exportName;
     private final ViewLease lease;
@@ -46,89 +51,121 @@ final class RequestExecutor {
         this.structured = structured;
     }
 
+    /** Whether a read may be answered in several chunks. */
+    boolean mayFragment(NbdRequest.Read read) {
+        return structured && !read.noFragment() && isInside(read.offset(), read.lengthBytes());
+    }
+
     /** How much room a request's reply needs at most. */
-    static int replyBytes(NbdRequest request) {
-        return request instanceof NbdRequest.Read read
+    int replyBytes(NbdRequest request) {
+        return request instanceof NbdRequest.Read read && isInside(read.offset(), read.lengthBytes())
                 ? Math.max(PLAIN_REPLY_BYTES, NbdServerEncoder.DATA_HEADER_BYTES + read.lengthBytes())
                 : PLAIN_REPLY_BYTES;
+    }
+
+    static void release(NbdRequest request) {
+        if (request instanceof NbdRequest.Write write) {
+            write.data().release();
+        }
     }
 
     /**
      * Carries out a request and appends the reply. Releases the request's data, whatever happens.
      *
      * @param out with at least {@link #replyBytes} writable
+     * @return what was wrong, if anything; the client has its answer already
      */
-    Outcome execute(NbdRequest request, ByteBuf out) {
+    @Nullable
+    Fault execute(NbdRequest request, ByteBuf out) {
+        int start = out.writerIndex();
+        @Nullable Fault fault = perform(request, true, out);
+        if (out.writerIndex() == start) {
+            answer(request, fault, out);
+        }
+        return fault;
+    }
+
+    /**
+     * Carries out a request, or a piece of one. Appends a read's data, and nothing else: the answer is left to the caller, unless the
+     * data is the answer. Releases the request's data, whatever happens.
+     *
+     * @param last whether a read's data is the last chunk of the reply
+     */
+    @Nullable
+    Fault perform(NbdRequest request, boolean last, ByteBuf out) {
         if (!lease.enter()) {
             release(request);
-            return Outcome.DROPPED;
+            return ENDED;
         }
         int start = out.writerIndex();
         try {
-            dispatch(request, lease.view(), out);
-            return Outcome.ANSWERED;
+            return dispatch(request, last, lease.view(), out);
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
             out.writerIndex(start);
             report(e);
-            fail(request, StorageErrors.of(e), String.valueOf(e.getMessage()), out);
-            return StorageErrors.isFinal(e) ? Outcome.FENCED : Outcome.ANSWERED;
+            return new Fault(StorageErrors.of(e), String.valueOf(e.getMessage()), StorageErrors.isFinal(e));
         } finally {
             release(request);
             lease.exit();
         }
     }
 
-    private static void release(NbdRequest request) {
-        if (request instanceof NbdRequest.Write write) {
-            write.data().release();
+    private @Nullable Fault dispatch(NbdRequest request, boolean last, ExportView view, ByteBuf out)
+            throws IOException {
+        @Nullable Fault fault = check(request);
+        if (fault != null) {
+            return fault;
         }
-    }
-
-    private void dispatch(NbdRequest request, ExportView view, ByteBuf out) throws IOException {
         switch (request) {
-            case NbdRequest.Read read -> {
-                if (isInside(read.offset(), read.lengthBytes())) {
-                    read(read, view, out);
-                } else {
-                    fail(read, NbdError.EINVAL, "the read goes past the end", out);
-                }
-            }
-            case NbdRequest.Write write -> {
-                if (mayChange(write, write.offset(), write.data().readableBytes(), NbdError.ENOSPC, out)) {
-                    view.write(write.offset(), write.data(), write.fua());
-                    succeed(write, out);
-                }
-            }
-            case NbdRequest.WriteZeroes zeroes -> {
-                if (mayChange(zeroes, zeroes.offset(), zeroes.lengthBytes(), NbdError.ENOSPC, out)) {
-                    view.writeZeroes(zeroes.offset(), zeroes.lengthBytes(), !zeroes.noHole(), zeroes.fua());
-                    succeed(zeroes, out);
-                }
-            }
-            case NbdRequest.Trim trim -> {
-                if (mayChange(trim, trim.offset(), trim.lengthBytes(), NbdError.EINVAL, out)) {
-                    view.trim(trim.offset(), trim.lengthBytes(), trim.fua());
-                    succeed(trim, out);
-                }
-            }
-            case NbdRequest.Flush flush -> {
-                view.flush();
-                succeed(flush, out);
-            }
-            case NbdRequest.Cache cache -> fail(cache, NbdError.EINVAL, "this server does not cache", out);
-            case NbdRequest.Refused refused -> fail(refused, refused.error(), refused.message(), out);
-            case NbdRequest.Disconnect _ -> throw new IllegalArgumentException("a disconnect has no reply");
+            case NbdRequest.Read read -> read(read, last, view, out);
+            case NbdRequest.Write write -> view.write(write.offset(), write.data(), write.fua());
+            case NbdRequest.WriteZeroes zeroes ->
+                view.writeZeroes(zeroes.offset(), zeroes.lengthBytes(), !zeroes.noHole(), zeroes.fua());
+            case NbdRequest.Trim trim -> view.trim(trim.offset(), trim.lengthBytes(), trim.fua());
+            case NbdRequest.Flush _ -> view.flush();
+            case NbdRequest.Cache _, NbdRequest.Refused _, NbdRequest.Disconnect _ ->
+                throw new IllegalArgumentException("not for storage: " + request);
         }
+        return null;
     }
 
-    private void read(NbdRequest.Read read, ExportView view, ByteBuf out) throws IOException {
+    private @Nullable Fault check(NbdRequest request) {
+        return switch (request) {
+            case NbdRequest.Read(long _, long offset, int lengthBytes, boolean _) ->
+                isInside(offset, lengthBytes) ? null : pastTheEnd(NbdError.EINVAL);
+            case NbdRequest.Write write ->
+                checkChange(write.offset(), write.data().readableBytes() + write.remainingBytes(), NbdError.ENOSPC);
+            case NbdRequest.WriteZeroes zeroes -> checkChange(zeroes.offset(), zeroes.lengthBytes(), NbdError.ENOSPC);
+            case NbdRequest.Trim trim -> checkChange(trim.offset(), trim.lengthBytes(), NbdError.EINVAL);
+            case NbdRequest.Flush _ -> null;
+            case NbdRequest.Cache _ -> new Fault(NbdError.EINVAL, "this server does not cache");
+            case NbdRequest.Refused refused -> new Fault(refused.error(), refused.message());
+            case NbdRequest.Disconnect _ -> null;
+        };
+    }
+
+    private @Nullable Fault checkChange(long offset, long lengthBytes, NbdError pastEnd) {
+        if (readOnly) {
+            return new Fault(NbdError.EPERM, exportName + " is read-only");
+        }
+        return isInside(offset, lengthBytes) ? null : pastTheEnd(pastEnd);
+    }
+
+    private static Fault pastTheEnd(NbdError error) {
+        return new Fault(error, "the request goes past the end");
+    }
+
+    private boolean isInside(long offset, long lengthBytes) {
+        return offset >= 0 && offset <= sizeBytes && lengthBytes <= sizeBytes - offset;
+    }
+
+    private void read(NbdRequest.Read read, boolean last, ExportView view, ByteBuf out) throws IOException {
         int lengthBytes = read.lengthBytes();
         if (lengthBytes == 0) {
-            succeed(read, out);
             return;
         }
         if (structured) {
-            NbdServerEncoder.dataHeader(out, read.cookie(), true, read.offset(), lengthBytes);
+            NbdServerEncoder.dataHeader(out, read.cookie(), last, read.offset(), lengthBytes);
         } else {
             NbdServerEncoder.simpleReply(out, read.cookie(), NbdError.OK);
         }
@@ -140,39 +177,28 @@ final class RequestExecutor {
         }
     }
 
-    private boolean mayChange(NbdRequest request, long offset, long lengthBytes, NbdError pastEnd, ByteBuf out) {
-        if (readOnly) {
-            fail(request, NbdError.EPERM, exportName + " is read-only", out);
-            return false;
-        }
-        if (!isInside(offset, lengthBytes)) {
-            fail(request, pastEnd, "the range goes past the end", out);
-            return false;
-        }
-        return true;
-    }
-
-    private boolean isInside(long offset, long lengthBytes) {
-        return offset >= 0 && offset <= sizeBytes && lengthBytes <= sizeBytes - offset;
-    }
-
-    private void succeed(NbdRequest request, ByteBuf out) {
-        if (structured && request instanceof NbdRequest.Read) {
-            NbdServerEncoder.none(out, request.cookie());
-        } else {
-            NbdServerEncoder.simpleReply(out, request.cookie(), NbdError.OK);
-        }
-    }
-
-    private void fail(NbdRequest request, NbdError error, String message, ByteBuf out) {
-        if (structured) {
+    /**
+     * Appends the last, or only, part of a reply; nothing more than {@value #PLAIN_REPLY_BYTES} bytes.
+     *
+     * @param fault null: it was carried out
+     */
+    void answer(NbdRequest request, @Nullable Fault fault, ByteBuf out) {
+        long cookie = request.cookie();
+        if (fault == null) {
+            if (structured && request instanceof NbdRequest.Read) {
+                NbdServerEncoder.none(out, cookie);
+            } else {
+                NbdServerEncoder.simpleReply(out, cookie, NbdError.OK);
+            }
+        } else if (structured) {
+            String message = fault.message();
             NbdServerEncoder.failure(
                     out,
-                    request.cookie(),
-                    error,
+                    cookie,
+                    fault.error(),
                     message.length() > MAX_MESSAGE_CHARS ? message.substring(0, MAX_MESSAGE_CHARS) : message);
         } else {
-            NbdServerEncoder.simpleReply(out, request.cookie(), error);
+            NbdServerEncoder.simpleReply(out, cookie, fault.error());
         }
     }
 

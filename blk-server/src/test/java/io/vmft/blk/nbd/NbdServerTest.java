@@ -272,7 +272,7 @@ class NbdServerTest {
     }
 
     private static NbdLimits oneThreadEach() {
-        return new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 64 << 20, 1, 1);
+        return new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 2 << 20, 1, 1);
     }
 
     @Test
@@ -318,7 +318,7 @@ class NbdServerTest {
     @Test
     void noMoreRequestsAreTakenThanTheLimitSays() throws Exception {
         SlowView view = new SlowView();
-        NbdLimits limits = new NbdLimits(100, Duration.ofSeconds(10), 64, 3, 64 << 20, 8, 8);
+        NbdLimits limits = new NbdLimits(100, Duration.ofSeconds(10), 64, 3, 2 << 20, 8, 8);
         RawClient client = onDisk(start(view, limits));
         for (int i = 0; i < 50; i++) {
             client.request(Nbd.CMD_FLAG_FUA, Nbd.CMD_WRITE, i, i, 1);
@@ -335,6 +335,147 @@ class NbdServerTest {
         assertThat(view.mostRunning).hasValue(3);
         for (int i = 0; i < 50; i++) {
             assertThat(view.bytes[i]).isEqualTo((byte) 0xaa);
+        }
+    }
+
+    @Test
+    void longRequestsAreCarriedOutInPiecesAndAnsweredOnce() throws IOException {
+        int pieceBytes = 256 << 10;
+        List<String> calls = java.util.Collections.synchronizedList(new ArrayList<>());
+        MemoryView view = new MemoryView(SIZE_BYTES) {
+            @Override
+            public void write(long offset, ByteBuf source, boolean fua) throws IOException {
+                calls.add("write " + offset + " " + source.readableBytes() + " " + fua);
+                super.write(offset, source, fua);
+            }
+
+            @Override
+            public void flush() {
+                calls.add("flush");
+            }
+        };
+        RawClient client = onDisk(start(view, NbdLimits.DEFAULT));
+        byte[] data = new byte[2 * pieceBytes + 7];
+        new Random(3).nextBytes(data);
+        client.request(Nbd.CMD_FLAG_FUA, Nbd.CMD_WRITE, 1, 5, data.length);
+        client.send(data);
+        client.expectSuccess(1);
+        // In any order: on a busy machine pieces may go to other threads.
+        assertThat(calls)
+                .containsExactlyInAnyOrder(
+                        "write 5 262144 false", "write 262149 262144 false", "write 524293 7 false", "flush")
+                .endsWith("flush");
+        client.request(0, Nbd.CMD_READ, 2, 5, data.length);
+        byte[] read = client.takeChunks(2, 5, data.length);
+        assertThat(read).isEqualTo(data);
+        client.request(0, Nbd.CMD_READ, 3, SIZE_BYTES - data.length + 1, data.length);
+        assertThat(client.takeError(3)).startsWith("22 ");
+        client.request(0, Nbd.CMD_WRITE, 4, SIZE_BYTES - data.length + 1, data.length);
+        client.send(data);
+        assertThat(client.takeError(4)).startsWith("28 ");
+        client.request(Nbd.CMD_FLAG_DF, Nbd.CMD_READ, 5, 0, data.length);
+        client.expect("668e33ef 0001 0001 0000000000000005 %08x 0000000000000000".formatted(data.length + 8));
+        client.take(data.length);
+    }
+
+    @Test
+    void aLongRequestFailsOnceWhenAPieceFails() throws IOException {
+        int pieceBytes = 256 << 10;
+        AtomicInteger calls = new AtomicInteger();
+        RawClient client = onDisk(start(
+                new MemoryView(SIZE_BYTES) {
+                    @Override
+                    public void write(long offset, ByteBuf source, boolean fua) throws IOException {
+                        calls.incrementAndGet();
+                        if (offset == pieceBytes) {
+                            throw new NoSpaceException("journal is full");
+                        }
+                    }
+
+                    @Override
+                    public void read(long offset, int lengthBytes, ByteBuf destination) throws IOException {
+                        if (offset == pieceBytes) {
+                            throw new IOException("Input/output error");
+                        }
+                        super.read(offset, lengthBytes, destination);
+                    }
+
+                    @Override
+                    public void flush() {
+                        calls.addAndGet(100);
+                    }
+                },
+                NbdLimits.DEFAULT));
+        client.request(Nbd.CMD_FLAG_FUA, Nbd.CMD_WRITE, 1, 0, SIZE_BYTES);
+        client.send(new byte[SIZE_BYTES]);
+        assertThat(client.takeError(1)).isEqualTo("28 journal is full");
+        assertThat(calls.get()).as("flushes count 100").isLessThan(100);
+        client.request(0, Nbd.CMD_READ, 2, 0, SIZE_BYTES);
+        assertThat(client.takeErrorAfterData(2)).isEqualTo("5 Input/output error");
+        client.request(0, Nbd.CMD_FLUSH, 3, 0, 0);
+        client.expectSuccess(3);
+    }
+
+    @Test
+    void longRequestsOnOtherThreadsAreAnsweredWhole() throws IOException {
+        MemoryView view = new MemoryView(SIZE_BYTES) {
+            @Override
+            public void read(long offset, int lengthBytes, ByteBuf destination) throws IOException {
+                pauseMillis();
+                super.read(offset, lengthBytes, destination);
+            }
+
+            @Override
+            public void write(long offset, ByteBuf source, boolean fua) throws IOException {
+                pauseMillis();
+                super.write(offset, source, fua);
+            }
+
+            // Longer than a copy of a piece may take: this makes the server hand calls over.
+            private void pauseMillis() {
+                java.util.concurrent.locks.LockSupport.parkNanos(2_000_000);
+            }
+        };
+        RawClient client = onDisk(start(view, NbdLimits.DEFAULT));
+        byte[] data = new byte[SIZE_BYTES];
+        new Random(4).nextBytes(data);
+        for (int round = 0; round < 5; round++) {
+            data[round]++;
+            client.request(0, Nbd.CMD_WRITE, 1, 0, SIZE_BYTES);
+            client.send(data);
+            client.expectSuccess(1);
+            client.request(0, Nbd.CMD_READ, 2, 0, SIZE_BYTES);
+            assertThat(client.takeChunks(2, 0, SIZE_BYTES)).isEqualTo(data);
+        }
+    }
+
+    @Test
+    void aClientThatDoesNotReadItsRepliesStopsOnlyItself() throws Exception {
+        AtomicInteger reads = new AtomicInteger();
+        NbdServer server = start(
+                new MemoryView(SIZE_BYTES) {
+                    @Override
+                    public void read(long offset, int lengthBytes, ByteBuf destination) throws IOException {
+                        reads.incrementAndGet();
+                        super.read(offset, lengthBytes, destination);
+                    }
+                },
+                NbdLimits.DEFAULT);
+        RawClient greedy = onDisk(server);
+        for (int i = 0; i < 1000; i++) {
+            greedy.request(0, Nbd.CMD_READ, i, 0, SIZE_BYTES);
+        }
+        RawClient other = onDisk(server);
+        other.request(0, Nbd.CMD_FLUSH, 1, 0, 0);
+        other.expectSuccess(1);
+        // 1000 MiB were asked for. What the server holds is bounded, and so is what the sockets hold.
+        AtomicInteger before = new AtomicInteger(-1);
+        Awaitility.await()
+                .pollInterval(Duration.ofMillis(200))
+                .until(() -> before.getAndSet(reads.get()) == reads.get());
+        assertThat(reads.get()).as("pieces of 256 KiB").isBetween(1, 200);
+        for (int i = 0; i < 10; i++) {
+            greedy.takeChunks(i, 0, SIZE_BYTES);
         }
     }
 

@@ -100,6 +100,48 @@ final class RawClient implements Closeable {
         return error + " " + new String(in.readNBytes(in.readUnsignedShort()), StandardCharsets.UTF_8);
     }
 
+    /** Takes the data chunks of a read up to the empty last chunk, in whatever order they come. */
+    byte[] takeChunks(int cookie, long offset, int lengthBytes) throws IOException {
+        byte[] data = new byte[lengthBytes];
+        int left = lengthBytes;
+        while (true) {
+            expect("668e33ef");
+            String kind = take(4);
+            expect("%016x".formatted(cookie));
+            int payload = in.readInt();
+            if (kind.equals("00010000")) {
+                if (left != 0 || payload != 0) {
+                    throw new AssertionError(left + " bytes are missing");
+                }
+                return data;
+            }
+            if (!kind.equals("00000001")) {
+                throw new AssertionError("a chunk of kind " + kind);
+            }
+            int index = (int) (in.readLong() - offset);
+            in.readFully(data, index, payload - 8);
+            left -= payload - 8;
+        }
+    }
+
+    /** Takes data chunks of a read up to the error chunk that ends it. */
+    String takeErrorAfterData(int cookie) throws IOException {
+        while (true) {
+            expect("668e33ef");
+            String kind = take(4);
+            expect("%016x".formatted(cookie));
+            int payload = in.readInt();
+            if (kind.equals("00018001")) {
+                int error = in.readInt();
+                return error + " " + new String(in.readNBytes(in.readUnsignedShort()), StandardCharsets.UTF_8);
+            }
+            if (!kind.equals("00000001")) {
+                throw new AssertionError("a chunk of kind " + kind);
+            }
+            in.readNBytes(payload);
+        }
+    }
+
     void expectClosed() throws IOException {
         int next;
         try {

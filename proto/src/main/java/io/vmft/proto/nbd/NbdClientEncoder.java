@@ -45,8 +45,8 @@ public final class NbdClientEncoder {
         switch (request) {
             case NbdRequest.Read(long cookie, long offset, int lengthBytes, boolean noFragment) ->
                 request(out, noFragment ? Nbd.CMD_FLAG_DF : 0, Nbd.CMD_READ, cookie, offset, lengthBytes);
-            case NbdRequest.Write(long cookie, long offset, ByteBuf data, boolean fua) ->
-                request(out, fua(fua), Nbd.CMD_WRITE, cookie, offset, data.readableBytes());
+            case NbdRequest.Write(long cookie, long offset, ByteBuf data, boolean fua, long remainingBytes) ->
+                request(out, fua(fua), Nbd.CMD_WRITE, cookie, offset, data.readableBytes() + remainingBytes);
             case NbdRequest.Flush(long cookie) -> request(out, 0, Nbd.CMD_FLUSH, cookie, 0, 0);
             case NbdRequest.Trim(long cookie, long offset, long lengthBytes, boolean fua) ->
                 request(out, fua(fua), Nbd.CMD_TRIM, cookie, offset, lengthBytes);

@@ -20,11 +20,17 @@ public sealed interface NbdRequest {
     record Read(long cookie, long offset, int lengthBytes, boolean noFragment) implements NbdRequest {}
 
     /**
-     * Write.
+     * Write. A long one is decoded in pieces: messages with the same cookie, one directly after the other, each with its own
+     * offset.
      *
-     * @param data the payload; owned by whoever holds the request, to be released once
+     * @param data the payload, or this piece of it; owned by whoever holds the request, to be released once
+     * @param remainingBytes how much of the payload follows in further pieces; 0: this is all, or the last one
      */
-    record Write(long cookie, long offset, ByteBuf data, boolean fua) implements NbdRequest {}
+    record Write(long cookie, long offset, ByteBuf data, boolean fua, long remainingBytes) implements NbdRequest {
+        public Write(long cookie, long offset, ByteBuf data, boolean fua) {
+            this(cookie, offset, data, fua, 0);
+        }
+    }
 
     record Flush(long cookie) implements NbdRequest {}
 

@@ -21,6 +21,9 @@ import org.jspecify.annotations.Nullable;
  * {@link #startTransmission} or by doing nothing (the handshake goes on), or later, between {@link #pause} and {@link #resume}.
  */
 public final class NbdServerDecoder extends NbdUnitDecoder {
+    /** Payloads of writes come in pieces of at most this: what a connection holds does not grow with the request. */
+    public static final int PIECE_BYTES = 256 << 10;
+
     private static final int OPTION_HEADER_BYTES = 16;
     private static final int REQUEST_BYTES = 28;
     /** Name, two lengths, and more information requests than there are. */
@@ -38,6 +41,7 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
     private boolean structured;
     private int option;
     private int lengthBytes;
+    private int remainingBytes;
     private int flags;
     private long cookie;
     private long offset;
@@ -66,10 +70,7 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
                 ctx.fireChannelRead(option(unit.readSlice(lengthBytes)));
             }
             case REQUEST -> request(ctx, unit);
-            case WRITE_DATA -> {
-                next(State.REQUEST, REQUEST_BYTES);
-                write(ctx, unit.readRetainedSlice(lengthBytes));
-            }
+            case WRITE_DATA -> writeData(ctx, unit.readRetainedSlice(lengthBytes));
         }
     }
 
@@ -221,16 +222,31 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
         } else if ((flags & ~allowedFlags(Nbd.CMD_WRITE)) != 0) {
             skip(length);
             refuse(ctx, Nbd.CMD_WRITE, "flags 0x" + Integer.toHexString(flags) + " are not allowed for a write");
-        } else if (length == 0) {
-            write(ctx, Unpooled.EMPTY_BUFFER);
         } else {
-            lengthBytes = (int) length;
+            remainingBytes = (int) length;
+            expectWriteData();
+            if (length == 0) {
+                writeData(ctx, Unpooled.EMPTY_BUFFER);
+            }
+        }
+    }
+
+    private void expectWriteData() {
+        lengthBytes = Math.min(remainingBytes, PIECE_BYTES);
+        if (lengthBytes == 0) {
+            next(State.REQUEST, REQUEST_BYTES);
+        } else {
             next(State.WRITE_DATA, lengthBytes);
         }
     }
 
-    private void write(ChannelHandlerContext ctx, ByteBuf data) {
-        ctx.fireChannelRead(new NbdRequest.Write(cookie, offset, data, (flags & Nbd.CMD_FLAG_FUA) != 0));
+    private void writeData(ChannelHandlerContext ctx, ByteBuf data) {
+        boolean fua = (flags & Nbd.CMD_FLAG_FUA) != 0;
+        long pieceOffset = offset;
+        offset += data.readableBytes();
+        remainingBytes -= data.readableBytes();
+        expectWriteData();
+        ctx.fireChannelRead(new NbdRequest.Write(cookie, pieceOffset, data, fua, remainingBytes));
     }
 
     private void refuse(ChannelHandlerContext ctx, int command, String message) {

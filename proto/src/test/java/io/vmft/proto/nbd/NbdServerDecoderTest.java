@@ -161,9 +161,9 @@ class NbdServerDecoderTest {
                 .containsExactly(
                         "Read[cookie=72623859790382856, offset=4096, lengthBytes=512, noFragment=false]",
                         "Read[cookie=1, offset=0, lengthBytes=33554432, noFragment=true]",
-                        "Write[cookie=2, offset=16, data=aabbcc, fua=false]",
-                        "Write[cookie=3, offset=32, data=dd, fua=true]",
-                        "Write[cookie=4, offset=32, data=, fua=false]",
+                        "Write[cookie=2, offset=16, data=aabbcc, fua=false, remainingBytes=0]",
+                        "Write[cookie=3, offset=32, data=dd, fua=true, remainingBytes=0]",
+                        "Write[cookie=4, offset=32, data=, fua=false, remainingBytes=0]",
                         "Flush[cookie=5]",
                         "Trim[cookie=6, offset=4096, lengthBytes=4294967295, fua=true]",
                         "WriteZeroes[cookie=7, offset=-1, lengthBytes=4096, noHole=true, fua=true]",
@@ -229,6 +229,29 @@ class NbdServerDecoderTest {
                 Wire.bytes("00", REQUEST + "0000 0003 0000000000000008 0000000000000000 00000000")));
         assertThat(channel.<NbdRequest>readInbound()).isEqualTo(new NbdRequest.Flush(8));
         channel.finishAndReleaseAll();
+    }
+
+    @Test
+    void aLongWriteComesInPieces() {
+        int lengthBytes = 2 * NbdServerDecoder.PIECE_BYTES + 3;
+        byte[] bytes = Wire.bytes(
+                FLAGS,
+                GO_DISK,
+                REQUEST + "0001 0001 0000000000000007 0000000000001000 %08x".formatted(lengthBytes),
+                "ab".repeat(lengthBytes),
+                REQUEST + "0000 0003 0000000000000008 0000000000000000 00000000");
+        String[] pieces = {
+            "Write[cookie=7, offset=4096, data=%s, fua=true, remainingBytes=262147]".formatted("ab".repeat(262144)),
+            "Write[cookie=7, offset=266240, data=%s, fua=true, remainingBytes=3]".formatted("ab".repeat(262144)),
+            "Write[cookie=7, offset=528384, data=ababab, fua=true, remainingBytes=0]",
+            "Flush[cookie=8]"
+        };
+        for (int cut : new int[] {50, 80, 100_000, 262_220, 262_230, 400_000, bytes.length - 30}) {
+            List<String> messages = Wire.decode(NbdServerDecoder::new, NbdServerDecoderTest::startOnGo, bytes, cut);
+            assertThat(messages.subList(2, messages.size()))
+                    .as("cut at %d", cut)
+                    .containsExactly(pieces);
+        }
     }
 
     @Test
