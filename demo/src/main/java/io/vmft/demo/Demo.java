@@ -56,9 +56,9 @@ final class Demo {
     /** Runs it all. With {@link DemoOptions#keep} everything goes on when this returns. */
     DemoReport run() throws DemoException, InterruptedException {
         prepare();
-        Daemon storage = Storage.start(lab, place.folder(), image);
-        Host primary = new Host("a", lab.namespace("a"), place.folder());
-        Host standby = new Host("b", lab.namespace("b"), place.folder());
+        Daemon storage = Storage.start(lab, place, image);
+        Host primary = new Host("a", lab, place);
+        Host standby = new Host("b", lab, place);
         List<Host> hosts = List.of(primary, standby);
         Path vmFile = VmFile.write(place.folder(), options);
         storage.awaitReady(READY);
@@ -91,7 +91,12 @@ final class Demo {
             watch.tell("the ledger was read back over the same connection");
             Audit audit = audit("the ledger", ledger, client);
             if (!options.keep()) {
-                shutDown(client, primary, storage, watch);
+                watch.look();
+                client.shutdown();
+                primary.engine().awaitEnd(END);
+                watch.tell("the guest shut down");
+                awaitApplied(ledger);
+                storage.stop(END);
                 checkImage(ledger, client);
             }
             return report(audit, client.history(), watch.primaries());
@@ -99,7 +104,7 @@ final class Demo {
     }
 
     private void prepare() throws DemoException, InterruptedException {
-        lab.build();
+        place.add(lab::build);
         Command.run("cp", "--sparse=always", options.guest().resolve("disk.img").toString(), image.toString());
     }
 
@@ -168,13 +173,12 @@ final class Demo {
         }
     }
 
-    private void shutDown(LedgerClient client, Host primary, Daemon storage, Watch watch)
-            throws DemoException, InterruptedException {
-        watch.look();
-        client.shutdown();
-        primary.engine().awaitEnd(END);
-        watch.tell("the guest shut down");
-        storage.stop(END);
+    /** Waits until the block server has folded its journal into the image; {@link #checkImage} judges what came of it. */
+    private void awaitApplied(String ledger) throws DemoException, InterruptedException {
+        long deadline = System.nanoTime() + END.toNanos();
+        while (!ledgerOnDisk().equals(ledger) && System.nanoTime() < deadline) {
+            Thread.sleep(POLL_MILLIS);
+        }
     }
 
     private Audit audit(String what, String ledger, LedgerClient client) {
@@ -192,12 +196,16 @@ final class Demo {
         if (check.status() != 0) {
             problems.add("e2fsck finds errors in the disk's image: " + check.lastLine());
         }
-        String onDisk = Command.data("debugfs", "-R", "cat /data/ledger", image.toString())
-                .output();
+        String onDisk = ledgerOnDisk();
         audit("the ledger in the disk's image", onDisk, client);
         if (!ledger.equals(onDisk)) {
             problems.add("the ledger in the disk's image is not the one the guest read");
         }
+    }
+
+    private String ledgerOnDisk() throws DemoException, InterruptedException {
+        return Command.data("debugfs", "-R", "cat /data/ledger", image.toString())
+                .output();
     }
 
     private DemoReport report(Audit audit, History history, List<Sight> primaries) {

@@ -52,6 +52,8 @@ public final class DemoMain implements Callable<Integer> {
     @Nullable
     String end;
 
+    private volatile boolean interrupted;
+
     private DemoMain() {}
 
     /** Runs the demo. */
@@ -82,14 +84,19 @@ public final class DemoMain implements Callable<Integer> {
         DemoOptions options = options();
         Workplace.sweep();
         Workplace place = Workplace.create();
-        Thread onSignal = new Thread(() -> removeQuietly(place), "clean-up");
+        Thread onSignal = new Thread(() -> onSignal(place), "clean-up");
         Runtime.getRuntime().addShutdownHook(onSignal);
         System.out.println("demo " + place.id() + ", seed " + options.seed());
         DemoReport report;
         try {
             report = new Demo(options, place, System.out, isOnTerminal()).run();
         } catch (DemoException | RuntimeException e) {
+            if (interrupted) {
+                // What broke was broken by the clean-up, which also ends this process.
+                return CommandLine.ExitCode.SOFTWARE;
+            }
             saveLogs(place, options);
+            place.remove();
             throw e;
         }
         System.out.println(report.table());
@@ -155,9 +162,13 @@ public final class DemoMain implements Callable<Integer> {
         }
     }
 
-    private static void removeQuietly(Workplace place) {
+    /** Runs at every end of the process; after an orderly one there is nothing left to do. */
+    private void onSignal(Workplace place) {
+        interrupted = true;
         try {
-            place.remove();
+            if (place.remove()) {
+                System.err.println("vmft demo: interrupted; everything it made is removed");
+            }
         } catch (DemoException | InterruptedException e) {
             System.err.println("vmft demo: " + e.getMessage() + "; try ./vmft demo --end " + place.id());
         }
@@ -168,7 +179,7 @@ public final class DemoMain implements Callable<Integer> {
         return """
                 It goes on running:
                   ./vmft ft-engine status %1$s --run-dir %2$s/a      (or %2$s/b)
-                  ip netns exec %3$s nc %4$s %5$d         then: APPEND text, DUMP, SHUTDOWN
+                  ip netns exec %3$s busybox nc %4$s %5$d   then: APPEND text, DUMP, SHUTDOWN
                   logs, the guest's console and the disk: %2$s
                   ./vmft demo --end %6$s                             ends it and removes everything
                 """.formatted(

@@ -19,19 +19,19 @@ final class Host {
 
     private final String name;
     private final String namespace;
+    private final Workplace place;
     private final Path runDir;
     private final Path logs;
     private int starts;
     private @Nullable Daemon engine;
 
-    /**
-     * @param folder of the run; the host's sockets lie below it
-     */
-    Host(String name, String namespace, Path folder) {
+    /** The host's sockets lie in the run's folder. */
+    Host(String name, Lab lab, Workplace place) {
         this.name = name;
-        this.namespace = namespace;
-        this.runDir = folder.resolve(name);
-        this.logs = folder.resolve("logs");
+        this.namespace = lab.namespace(name);
+        this.place = place;
+        this.runDir = place.folder().resolve(name);
+        this.logs = place.folder().resolve("logs");
     }
 
     String name() {
@@ -43,14 +43,14 @@ final class Host {
     }
 
     /** Starts an engine as {@code run} or {@code standby}; {@link #awaitReady} waits for it. */
-    void start(String command, Path vmFile) throws DemoException {
+    void start(String command, Path vmFile) throws DemoException, InterruptedException {
         starts++;
-        engine = Daemon.start(
+        engine = place.add(() -> Daemon.start(
                 "ft-engine " + command + " on host " + name,
                 namespace,
                 logs.resolve("host-" + name + "-" + starts + "-" + command + ".log"),
                 ENGINE,
-                List.of(command, vmFile.toString(), "--host", name, "--run-dir", runDir.toString()));
+                List.of(command, vmFile.toString(), "--host", name, "--run-dir", runDir.toString())));
     }
 
     Daemon engine() {

@@ -34,8 +34,8 @@ final class Lab {
         return host.equals("a") ? "10.77.0.11" : "10.77.0.12";
     }
 
-    /** Makes it all. What a failure leaves is removed with the run. */
-    void build() throws DemoException, InterruptedException {
+    /** Makes it all, and returns itself. What a failure leaves is removed with the run. */
+    Lab build() throws DemoException, InterruptedException {
         for (String machine : List.of("w", "s", "a", "b", "c")) {
             Command.run("ip", "netns", "add", namespace(machine));
             ip(machine, "link set lo up\n");
@@ -53,6 +53,7 @@ final class Lab {
                     bridge() + "link set eth0 master " + BRIDGE + "\naddress add " + hostAddress(host) + "/"
                             + PREFIX_BITS + " dev " + BRIDGE + "\n");
         }
+        return this;
     }
 
     private void connect(String machine) throws DemoException, InterruptedException {

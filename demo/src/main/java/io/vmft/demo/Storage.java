@@ -12,18 +12,18 @@ final class Storage {
 
     private Storage() {}
 
-    /** Starts it; {@link Daemon#awaitReady} waits for it. Its journal and its log lie below {@code folder}. */
-    static Daemon start(Lab lab, Path folder, Path image) throws DemoException {
-        Path data = folder.resolve("storage");
+    /** Starts it; {@link Daemon#awaitReady} waits for it. Its journal and its log lie in the run's folder. */
+    static Daemon start(Lab lab, Workplace place, Path image) throws DemoException, InterruptedException {
+        Path data = place.folder().resolve("storage");
         try {
             Files.createDirectory(data);
         } catch (IOException e) {
             throw new DemoException(data + " cannot be made: " + e.getMessage(), e);
         }
-        return Daemon.start(
+        return place.add(() -> Daemon.start(
                 "blk-server",
                 lab.namespace("s"),
-                folder.resolve("logs/storage.log"),
+                place.folder().resolve("logs/storage.log"),
                 "io.vmft.blk.server.BlkServerMain",
                 List.of(
                         "--data",
@@ -33,6 +33,6 @@ final class Storage {
                         "--control",
                         Lab.STORAGE_ADDRESS + ":" + CONTROL_PORT,
                         "--volume",
-                        Demo.VM + "=" + image));
+                        Demo.VM + "=" + image)));
     }
 }

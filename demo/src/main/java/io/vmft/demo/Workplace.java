@@ -29,6 +29,7 @@ final class Workplace {
     private static final Path MEMORY = Path.of("/dev/shm");
     private static final Path NAMESPACES = Path.of("/run/netns");
     private static final long KILL_SECONDS = 10;
+    private static final int MAX_KILL_ROUNDS = 10;
 
     private final String id;
     private final Path folder;
@@ -101,6 +102,19 @@ final class Workplace {
         }
     }
 
+    /** Something that adds to what {@link #remove} must find. */
+    interface Step<T> {
+        T run() throws DemoException, InterruptedException;
+    }
+
+    /** Runs a step that no removal can overtake; fails if the place is removed already. */
+    synchronized <T> T add(Step<T> step) throws DemoException, InterruptedException {
+        if (removed) {
+            throw new DemoException("the demo was interrupted");
+        }
+        return step.run();
+    }
+
     /** Saves the logs where they outlive the run. */
     Path saveLogs(Path target) throws DemoException, InterruptedException {
         Command.run("mkdir", "-p", target.toString());
@@ -108,16 +122,22 @@ final class Workplace {
         return target;
     }
 
-    /** Ends every process of the run and removes all it had. Any thread, any number of times. */
-    synchronized void remove() throws DemoException, InterruptedException {
+    /**
+     * Ends every process of the run and removes all it had. Any thread, any number of times.
+     *
+     * @return whether there was something to remove
+     */
+    synchronized boolean remove() throws DemoException, InterruptedException {
         if (removed) {
-            return;
+            return false;
         }
         List<String> namespaces = namespaces();
-        // Twice: an engine may have started a QEMU between the listing and its own end.
-        for (int round = 0; round < 2; round++) {
+        // Again until nobody is left: an engine may have started a QEMU between the listing and its own end.
+        boolean found = true;
+        for (int round = 0; found && round < MAX_KILL_ROUNDS; round++) {
+            found = false;
             for (String namespace : namespaces) {
-                killAllIn(namespace);
+                found |= killAllIn(namespace);
             }
         }
         for (String namespace : namespaces) {
@@ -134,6 +154,7 @@ final class Workplace {
             throw new DemoException("cannot remove what the demo made: " + e.getMessage(), e);
         }
         removed = true;
+        return true;
     }
 
     private List<String> namespaces() throws DemoException {
@@ -159,7 +180,8 @@ final class Workplace {
                 .toList();
     }
 
-    private static void killAllIn(String namespace) throws DemoException, InterruptedException {
+    /** Returns whether there was anybody. */
+    private static boolean killAllIn(String namespace) throws DemoException, InterruptedException {
         List<ProcessHandle> processes = processesIn(namespace);
         processes.forEach(ProcessHandle::destroyForcibly);
         var ends = processes.stream().map(ProcessHandle::onExit);
@@ -168,6 +190,7 @@ final class Workplace {
         } catch (ExecutionException | TimeoutException e) {
             throw new DemoException("processes in " + namespace + " do not die", e);
         }
+        return !processes.isEmpty();
     }
 
     private boolean isAbandoned() {

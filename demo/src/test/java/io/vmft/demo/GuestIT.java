@@ -42,7 +42,7 @@ class GuestIT {
         Workplace place = Workplace.create();
         created = place;
         Lab lab = new Lab(place.id());
-        lab.build();
+        place.add(lab::build);
         Path image = place.folder().resolve("disk.img");
         Path console = place.folder().resolve("console");
         Command.run("cp", "--sparse=always", GUEST.resolve("disk.img").toString(), image.toString());
@@ -82,7 +82,7 @@ class GuestIT {
         Workplace place = Workplace.create();
         created = place;
         Lab lab = new Lab(place.id());
-        lab.build();
+        place.add(lab::build);
         Process left = new ProcessBuilder("ip", "netns", "exec", lab.namespace("a"), "sleep", "600").start();
         Workplace.sweep();
         assertThat(left.isAlive()).as("its demo still runs").isTrue();

@@ -43,12 +43,12 @@ class LinuxRamEqualityIT {
     private static void compareAgainAndAgain(Workplace place) throws Exception {
         Path folder = place.folder();
         Lab lab = new Lab(place.id());
-        lab.build();
+        place.add(lab::build);
         Path image = folder.resolve("disk.img");
         Command.run("cp", "--sparse=always", GUEST.resolve("disk.img").toString(), image.toString());
-        Daemon storage = Storage.start(lab, folder, image);
-        Host primary = new Host("a", lab.namespace("a"), folder);
-        Host standby = new Host("b", lab.namespace("b"), folder);
+        Daemon storage = Storage.start(lab, place, image);
+        Host primary = new Host("a", lab, place);
+        Host standby = new Host("b", lab, place);
         Path vmFile = VmFile.write(folder, new DemoOptions(0, 1, "qemu-system-x86_64", "tcg", false, GUEST, TARGET));
         Files.writeString(vmFile, Files.readString(vmFile).replace(" vmft.ip=", " vmft.load=16 vmft.ip="));
         storage.awaitReady(PATIENCE);
