@@ -1,8 +1,9 @@
 package io.vmft.blk.nbd;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.channel.ChannelDuplexHandler;
 import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelPromise;
 import io.vmft.blk.nbd.RequestExecutor.Fault;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerDecoder;
@@ -25,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  * While too many calls are with other threads, or the client does not take its replies, nothing more is decoded and the
  * socket is not read.
  */
-final class NbdTransmission extends ChannelInboundHandlerAdapter {
+final class NbdTransmission extends ChannelDuplexHandler {
     private static final int PIECE_BYTES = NbdServerDecoder.PIECE_BYTES;
 
     /** What the server tells its connections, as a user event. */
@@ -371,6 +372,17 @@ final class NbdTransmission extends ChannelInboundHandlerAdapter {
     public void channelInactive(ChannelHandlerContext ctx) {
         closed = true;
         replies.release();
+        endLease();
+    }
+
+    /** Before the client can see its connection end, no call of it begins any more. */
+    @Override
+    public void close(ChannelHandlerContext ctx, ChannelPromise promise) {
+        endLease();
+        var _ = ctx.close(promise);
+    }
+
+    private void endLease() {
         if (lease.end()) {
             threads.io().execute(lease::close);
         }
