@@ -124,6 +124,18 @@ final class RawClient implements Closeable {
         }
     }
 
+    /** Takes chunks of any reads, which may be answered in any order, until so much data has come. */
+    void takeDataOfAnyRead(long lengthBytes) throws IOException {
+        for (long left = lengthBytes; left > 0; ) {
+            expect("668e33ef");
+            boolean isData = take(4).endsWith("0001");
+            take(8);
+            int payload = in.readInt();
+            in.skipNBytes(payload);
+            left -= isData ? payload - 8 : 0;
+        }
+    }
+
     /** Takes data chunks of a read up to the error chunk that ends it. */
     String takeErrorAfterData(int cookie) throws IOException {
         while (true) {
