@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "checkpoint.h"
 #include "kvmlog.h"
+#include "pagemap.h"
 #include "process.h"
 #include "ram.h"
 #include "sys.h"
@@ -20,6 +21,10 @@
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 static long as_libc(long r) {
     if (r < 0) {
@@ -49,7 +54,10 @@ EXPORT void *mmap64(void *addr, size_t length, int prot, int flags, int fd, off6
     return map(addr, length, prot, flags, fd, offset);
 }
 
-/* Discarded pages read as zeroes, a change no write shows; and huge pages cannot be tracked by their parts. */
+/*
+ * Discarded pages read as zeroes, a change no write shows, and QEMU's view may be locked, where MADV_DONTNEED is refused;
+ * huge pages cannot be tracked by their parts.
+ */
 EXPORT int madvise(void *addr, size_t length, int advice) {
     uint64_t page;
     if (!process_guarded() || !ram_page_of((uint64_t)(uintptr_t)addr, length, &page)) {
@@ -58,7 +66,7 @@ EXPORT int madvise(void *addr, size_t length, int advice) {
     if (advice == MADV_HUGEPAGE) {
         return 0;
     }
-    int r = sys_madvise(addr, length, advice);
+    int r = sys_madvise(addr, length, advice == MADV_DONTNEED ? MADV_DONTNEED_LOCKED : advice);
     if (r == 0 && (advice == MADV_DONTNEED || advice == MADV_REMOVE)) {
         ram_mark(page, page + (length + VMFT_PAGE_BYTES - 1) / VMFT_PAGE_BYTES);
     }
@@ -164,6 +172,10 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
     /* QEMU passes requests as int, so those that read come with their sign extended. */
     request = (uint32_t)request;
     switch (request) {
+    case KVM_CREATE_VM:
+        r = sys_ioctl(fd, request, argument);
+        pagemap_expect_holes();
+        break;
     case KVM_SET_USER_MEMORY_REGION:
     case VMFT_KVM_SET_USER_MEMORY_REGION2:
         r = kvmlog_set_region(fd, request, argument);
