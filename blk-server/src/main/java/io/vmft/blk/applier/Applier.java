@@ -187,7 +187,7 @@ public final class Applier implements AutoCloseable {
                 layer = volume.overlay().takeForApply()) {
             fold.fold(layer, volume.image());
             volume.applied(layer.boundary());
-            journal.budget().release(layer.journalBytes());
+            journal.budget().release(layer.budgetBytes());
             if (volume.mode() == WriteMode.JOURNALED) {
                 return;
             }

@@ -52,6 +52,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class Coordinator {
     private static final Logger LOG = LoggerFactory.getLogger(Coordinator.class);
+    private static final int MAX_VMS = 4096;
     private static final Comparator<Volume> BY_NAME = Comparator.comparing(Volume::name);
 
     private final VolumeTable volumes;
@@ -101,6 +102,11 @@ public final class Coordinator {
         holders.lock();
         try {
             Vm vm = vms.get(call.getVm());
+            if (vm == null && vms.size() >= MAX_VMS) {
+                return new Outcome(
+                        VmState.unknown(call.getVm()).record(),
+                        refusal(Code.BAD_REQUEST, call.getVm() + ": this server knows " + MAX_VMS + " VMs already"));
+            }
             if (vm == null) {
                 vm = new Vm(meta.newLane(), VmState.unknown(call.getVm()));
             }

@@ -91,7 +91,7 @@ public final class Journal implements AutoCloseable {
                 Segment segment = new Segment(entry.id(), pool.reopen(entry), journal::unused);
                 segment.begin(entry.firstSequence());
                 journal.adopt(segment, entry);
-                SegmentScanner.scan(segment, entry, records, damages);
+                SegmentScanner.scan(segment, entry, settled, records, damages);
                 journal.lastSequence =
                         Math.max(journal.lastSequence, Math.max(segment.lastSequence(), entry.lastSequence()));
                 if (!entry.closed()) {

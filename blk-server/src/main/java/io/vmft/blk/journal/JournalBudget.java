@@ -6,7 +6,7 @@ import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * How many journal bytes are in use, and the wait for room. Thread-safe.
+ * How many journal bytes are in use, counted by {@link JournalRecord#budgetBytes}, and the wait for room. Thread-safe.
  *
  * <p>Two things are bounded: the bytes of records still needed, and the files they are in, which may be twice as much because one
  * needed record keeps a whole segment.

@@ -9,18 +9,24 @@ package io.vmft.blk.journal;
  */
 public record JournalRecord(
         Segment segment, long position, RecordKind kind, long sequence, long offset, long lengthBytes) {
+    /** About ten times what the overlay needs for one. */
+    private static final long MIN_BUDGET_BYTES = 2048;
+
     public long end() {
         return offset + lengthBytes;
     }
 
-    /** What it takes in the journal. */
-    public long journalBytes() {
-        return journalBytes(kind == RecordKind.WRITE ? lengthBytes : 0);
+    /** What it counts for in the budget. */
+    public long budgetBytes() {
+        return budgetBytes(kind == RecordKind.WRITE ? lengthBytes : 0);
     }
 
-    /** What a record with such a payload takes in the journal. */
-    public static long journalBytes(long payloadBytes) {
-        return RecordHeader.journalBytes(payloadBytes);
+    /**
+     * What a record with such a payload counts for in the budget: its bytes in the journal, but no less than keeps the memory of the
+     * overlay within bounds when records are small.
+     */
+    public static long budgetBytes(long payloadBytes) {
+        return Math.max(RecordHeader.journalBytes(payloadBytes), MIN_BUDGET_BYTES);
     }
 
     /** Position in the segment of the payload byte for {@code volumeOffset}. */

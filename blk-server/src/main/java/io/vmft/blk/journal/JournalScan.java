@@ -6,7 +6,7 @@ import java.util.List;
  * What recovery found in the segment files.
  *
  * @param segments how many files were read
- * @param records valid ones, in order
+ * @param records valid ones that are not settled, in order
  * @param damages where records are missing or wrong although later ones are there
  */
 public record JournalScan(int segments, List<Found> records, List<Damage> damages) {

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Map;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
@@ -17,6 +18,7 @@ final class SegmentScanner {
 
     private final Segment segment;
     private final SegmentEntry entry;
+    private final Map<Integer, Long> settled;
     private final List<JournalScan.Found> records;
     private final List<JournalScan.Damage> damages;
     private final MemorySegment window;
@@ -26,23 +28,33 @@ final class SegmentScanner {
     private SegmentScanner(
             Segment segment,
             SegmentEntry entry,
+            Map<Integer, Long> settled,
             MemorySegment window,
             List<JournalScan.Found> records,
             List<JournalScan.Damage> damages) {
         this.segment = segment;
         this.entry = entry;
+        this.settled = settled;
         this.window = window;
         this.records = records;
         this.damages = damages;
     }
 
-    /** Adds what it finds to {@code records} and {@code damages}, and to what the segment knows of itself. */
+    /**
+     * Adds what it finds to {@code records} and {@code damages}, and to what the segment knows of itself.
+     *
+     * @param settled records at or below these numbers of their lanes are of no interest
+     */
     static void scan(
-            Segment segment, SegmentEntry entry, List<JournalScan.Found> records, List<JournalScan.Damage> damages)
+            Segment segment,
+            SegmentEntry entry,
+            Map<Integer, Long> settled,
+            List<JournalScan.Found> records,
+            List<JournalScan.Damage> damages)
             throws IOException {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment window = arena.allocate(Math.min(WINDOW_BYTES, entry.sizeBytes()), 64);
-            new SegmentScanner(segment, entry, window, records, damages).scan();
+            new SegmentScanner(segment, entry, settled, window, records, damages).scan();
         }
     }
 
@@ -87,6 +99,9 @@ final class SegmentScanner {
 
     private void found(long position, RecordHeader header) {
         segment.note(header);
+        if (header.sequence() <= settled.getOrDefault(header.lane(), 0L)) {
+            return;
+        }
         records.add(new JournalScan.Found(
                 header,
                 new JournalRecord(

@@ -9,11 +9,11 @@ public final class Layer {
     private final TreeMap<Long, Extent> extents = new TreeMap<>();
     /** Every record at or below this sequence number that is not in an older layer is here. Set when frozen. */
     private long boundary;
-    /** What the records put here take in the journal, displaced ones too. */
-    private long journalBytes;
+    /** What the records put here count for in the journal's budget, displaced ones too. */
+    private long budgetBytes;
 
     void put(Extent extent, long recordBytes) {
-        journalBytes += recordBytes;
+        budgetBytes += recordBytes;
         put(extent);
     }
 
@@ -47,7 +47,7 @@ public final class Layer {
         for (Extent extent : newer.extents.values()) {
             put(extent);
         }
-        journalBytes += newer.journalBytes;
+        budgetBytes += newer.budgetBytes;
         boundary = newer.boundary;
     }
 
@@ -56,7 +56,7 @@ public final class Layer {
     }
 
     boolean holdsNothing() {
-        return journalBytes == 0;
+        return budgetBytes == 0;
     }
 
     /** In volume order. */
@@ -75,7 +75,7 @@ public final class Layer {
         return boundary;
     }
 
-    public long journalBytes() {
-        return journalBytes;
+    public long budgetBytes() {
+        return budgetBytes;
     }
 }

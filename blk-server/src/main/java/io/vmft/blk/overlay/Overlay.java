@@ -40,7 +40,7 @@ public final class Overlay {
     public void insert(JournalRecord record) {
         lock.lock();
         try {
-            open.put(Extent.whole(record), record.journalBytes());
+            open.put(Extent.whole(record), record.budgetBytes());
             empty = false;
         } finally {
             lock.unlock();
@@ -85,15 +85,15 @@ public final class Overlay {
     /**
      * Forgets everything above {@code boundary}, which was frozen before.
      *
-     * @return the journal bytes it took
+     * @return the budget's bytes it took
      */
     public long dropAfter(long boundary) {
         lock.lock();
         try {
-            long dropped = open.journalBytes();
+            long dropped = open.budgetBytes();
             open = new Layer();
             while (!sealed.isEmpty() && sealed.getLast().boundary() > boundary) {
-                dropped += sealed.removeLast().journalBytes();
+                dropped += sealed.removeLast().budgetBytes();
             }
             noteEmptiness();
             return dropped;
@@ -130,23 +130,23 @@ public final class Overlay {
         }
     }
 
-    /** Journal bytes that are committed and wait for the applier, without the layer it has taken. */
+    /** Budget bytes that are committed and wait for the applier, without the layer it has taken. */
     public long committedBytes() {
         lock.lock();
         try {
-            return committed == null ? 0 : committed.journalBytes();
+            return committed == null ? 0 : committed.budgetBytes();
         } finally {
             lock.unlock();
         }
     }
 
-    /** Journal bytes above the last commit. */
+    /** Budget bytes above the last commit. */
     public long uncommittedBytes() {
         lock.lock();
         try {
-            long bytes = open.journalBytes();
+            long bytes = open.budgetBytes();
             for (Layer layer : sealed) {
-                bytes += layer.journalBytes();
+                bytes += layer.budgetBytes();
             }
             return bytes;
         } finally {

@@ -170,10 +170,10 @@ public final class Volume {
             return;
         }
         int crc = data == null ? 0 : Bytes.crc(data);
-        long journalBytes = JournalRecord.journalBytes(data == null ? 0 : lengthBytes);
+        long bytes = JournalRecord.budgetBytes(data == null ? 0 : lengthBytes);
         JournalBudget budget = journal.budget();
         while (true) {
-            budget.reserve(journalBytes);
+            budget.reserve(bytes);
             boolean journaled = false;
             gate.readLock().lock();
             try {
@@ -186,7 +186,7 @@ public final class Volume {
             } finally {
                 gate.readLock().unlock();
                 if (!journaled) {
-                    budget.release(journalBytes);
+                    budget.release(bytes);
                 }
             }
             if (changeImage(generation, kind, offset, lengthBytes, data)) {
@@ -418,7 +418,7 @@ public final class Volume {
 
     /** Puts a record back that recovery found. In the order of sequence numbers. */
     public void restore(JournalRecord record) {
-        journal.budget().occupy(record.journalBytes());
+        journal.budget().occupy(record.budgetBytes());
         overlay.insert(record);
     }
 

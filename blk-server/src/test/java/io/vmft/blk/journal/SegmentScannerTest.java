@@ -11,6 +11,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.zip.CRC32C;
 import org.junit.jupiter.api.AfterEach;
@@ -84,7 +85,7 @@ class SegmentScannerTest {
         List<JournalScan.Damage> damages = new ArrayList<>();
         Segment segment = new Segment(4, new SegmentFile(0, file, SIZE), _ -> {});
         segment.begin(FIRST);
-        SegmentScanner.scan(segment, new SegmentEntry(4, 0, SIZE, FIRST, lastSequence), records, damages);
+        SegmentScanner.scan(segment, new SegmentEntry(4, 0, SIZE, FIRST, lastSequence), Map.of(), records, damages);
         for (JournalScan.Found found : records) {
             int index = (int) (found.header().sequence() - FIRST);
             assertThat(found.record().position()).isEqualTo(positions.get(index));

@@ -102,7 +102,7 @@ class OverlayTest {
                     sequence++;
                     JournalRecord record = new JournalRecord(segment, 0, RecordKind.WRITE, sequence, offset, length);
                     overlay.insert(record);
-                    written += record.journalBytes();
+                    written += record.budgetBytes();
                     Arrays.fill(all, offset, offset + length, sequence);
                 }
                 case Step.Freeze() -> {
@@ -151,7 +151,7 @@ class OverlayTest {
                         extent.record().sequence());
             }
             overlay.applied();
-            released += layer.journalBytes();
+            released += layer.budgetBytes();
             applying = null;
         }
 

@@ -145,6 +145,18 @@ class StorageFaultsTest {
     }
 
     @Test
+    void aReadThatWasOnItsWayDuringATakeOverIsNotAnswered() throws Exception {
+        protectAtEpochOne();
+        ExportView primary = engine.primary();
+        FaultyFiles.Held held = files.hold(Call.READ, "disk.img");
+        Running read = new Running(() -> Blocks.read(primary, 0));
+        held.awaitReached();
+        engine.takeOver("hostB", 1, 1);
+        held.release();
+        assertThatThrownBy(read::await).hasCauseInstanceOf(FencedException.class);
+    }
+
+    @Test
     void aWriterThatWaitsForRoomDoesNotHoldUpATakeOverAndIsFencedByIt() throws Exception {
         protectAtEpochOne();
         ExportView primary = engine.primary();
