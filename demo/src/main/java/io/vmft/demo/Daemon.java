@@ -17,7 +17,8 @@ final class Daemon {
             "--sun-misc-unsafe-memory-access=allow",
             "-XX:+UseZGC",
             "-Xms64m",
-            "-Xmx256m");
+            "-Xmx256m",
+            "-XX:MaxDirectMemorySize=1g");
 
     private final String name;
     private final Process process;
@@ -70,6 +71,11 @@ final class Daemon {
             }
             Thread.sleep(POLL_MILLIS);
         }
+    }
+
+    /** SIGKILL; returns when it is gone. */
+    void crash() throws InterruptedException {
+        process.destroyForcibly().waitFor();
     }
 
     /** Fails, with its last words, if it has ended. */

@@ -56,7 +56,7 @@ final class Demo {
     /** Runs it all. With {@link DemoOptions#keep} everything goes on when this returns. */
     DemoReport run() throws DemoException, InterruptedException {
         prepare();
-        Daemon storage = Storage.start(lab, place, image);
+        Daemon storage = new Storage(lab, place, image).start();
         Host primary = new Host("a", lab, place);
         Host standby = new Host("b", lab, place);
         List<Host> hosts = List.of(primary, standby);

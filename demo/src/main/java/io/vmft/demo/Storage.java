@@ -10,20 +10,30 @@ final class Storage {
     static final int NBD_PORT = 10809;
     static final int CONTROL_PORT = 10810;
 
-    private Storage() {}
+    private final Lab lab;
+    private final Workplace place;
+    private final Path image;
+    private int starts;
 
-    /** Starts it; {@link Daemon#awaitReady} waits for it. Its journal and its log lie in the run's folder. */
-    static Daemon start(Lab lab, Workplace place, Path image) throws DemoException, InterruptedException {
+    Storage(Lab lab, Workplace place, Path image) {
+        this.lab = lab;
+        this.place = place;
+        this.image = image;
+    }
+
+    /** Starts it, on what an earlier one left; {@link Daemon#awaitReady} waits for it. */
+    Daemon start() throws DemoException, InterruptedException {
+        starts++;
         Path data = place.folder().resolve("storage");
         try {
-            Files.createDirectory(data);
+            Files.createDirectories(data);
         } catch (IOException e) {
             throw new DemoException(data + " cannot be made: " + e.getMessage(), e);
         }
         return place.add(() -> Daemon.start(
                 "blk-server",
                 lab.namespace("s"),
-                place.folder().resolve("logs/storage.log"),
+                place.folder().resolve("logs/storage-" + starts + ".log"),
                 "io.vmft.blk.server.BlkServerMain",
                 List.of(
                         "--data",

@@ -1,0 +1,101 @@
+package io.vmft.demo;
+
+import static org.awaitility.Awaitility.await;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import io.vmft.engine.EngineException;
+import io.vmft.engine.monitor.MonitorClient;
+import io.vmft.engine.vm.VmPaths;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+
+/** The lab with a protected Linux guest in it, and a client at work. */
+final class BusyVm implements AutoCloseable {
+    static final Duration PATIENCE = Duration.ofMinutes(2);
+    private static final Path GUEST = Path.of("target/guest").toAbsolutePath();
+
+    final Workplace place;
+    final Lab lab;
+    final Path image;
+    final Storage storage;
+    final Daemon blkServer;
+    final Host primary;
+    final Host standby;
+    final LedgerClient client;
+    private final Path target;
+
+    /**
+     * Boots it and waits until it is protected.
+     *
+     * @param kernelWords added to the guest's kernel command line
+     * @param target where the logs are kept
+     */
+    BusyVm(String kernelWords, Path target) throws Exception {
+        this.target = target.toAbsolutePath();
+        place = Workplace.create();
+        try {
+            Path folder = place.folder();
+            lab = new Lab(place.id());
+            place.add(lab::build);
+            image = folder.resolve("disk.img");
+            Command.run("cp", "--sparse=always", GUEST.resolve("disk.img").toString(), image.toString());
+            storage = new Storage(lab, place, image);
+            blkServer = storage.start();
+            primary = new Host("a", lab, place);
+            standby = new Host("b", lab, place);
+            Path vmFile =
+                    VmFile.write(folder, new DemoOptions(0, 1, "qemu-system-x86_64", "tcg", false, GUEST, this.target));
+            Files.writeString(vmFile, Files.readString(vmFile).replace(" vmft.ip=", " " + kernelWords + " vmft.ip="));
+            blkServer.awaitReady(PATIENCE);
+            primary.start("run", vmFile);
+            standby.start("standby", vmFile);
+            primary.awaitReady();
+            client = LedgerClient.start(lab.namespace("c"), Lab.GUEST_ADDRESS, PATIENCE);
+            client.awaitConnected();
+            await().atMost(PATIENCE).until(() -> look(primary).isProtected());
+        } catch (Exception | AssertionError e) {
+            close();
+            throw e;
+        }
+    }
+
+    /** Skips the test where it cannot run, and builds the guest. */
+    static void assumeItCanRun() throws Exception {
+        assumeTrue(System.getProperty("user.name").equals("root"), "network namespaces need root");
+        assumeTrue(Files.isWritable(Path.of("/dev/net/tun")), "/dev/net/tun cannot be opened");
+        assumeTrue(Command.attempt("sh", "-c", "command -v qemu-system-x86_64").status() == 0, "there is no QEMU");
+        Command.run("src/main/guest/build-guest.sh", GUEST.toString());
+    }
+
+    void awaitAnswers(int more) {
+        int target = client.history().size() + more;
+        await().atMost(PATIENCE).until(() -> {
+            client.check();
+            return client.history().size() >= target;
+        });
+    }
+
+    static Sight look(Host host) throws DemoException {
+        return host.look().orElseThrow();
+    }
+
+    static long committed(Host host) throws EngineException {
+        String status = ask(host, "status");
+        return Long.parseLong(status.replaceAll(".*\"committed_epoch\":(\\d+).*", "$1"));
+    }
+
+    static String ask(Host host, String line) throws EngineException {
+        return MonitorClient.ask(VmPaths.monitorSocket(host.runDir(), Demo.VM), Demo.VM, line);
+    }
+
+    @Override
+    public void close() throws DemoException {
+        try {
+            place.saveLogs(target.resolve("logs"));
+            place.remove();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}
