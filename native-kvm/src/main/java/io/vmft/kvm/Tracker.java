@@ -18,6 +18,8 @@ import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import jdk.net.ExtendedSocketOptions;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The engine's end of {@code libvmft.so} in one QEMU process.
@@ -57,6 +59,8 @@ public final class Tracker implements AutoCloseable {
          */
         void disconnected(@Nullable Throwable cause);
     }
+
+    private static final Logger LOG = LoggerFactory.getLogger(Tracker.class);
 
     private final TrackerConfig config;
     private final Listener listener;
@@ -360,7 +364,12 @@ public final class Tracker implements AutoCloseable {
                 }
                 listener.chunk(staging.chunk(epoch, slot, pageCount));
             }
-            case LibraryMessage.Harvested harvested -> listener.harvested(harvested.harvest());
+            case LibraryMessage.Harvested(Harvest harvest, long pagemapPages, long kvmPages) -> {
+                if (LOG.isTraceEnabled()) {
+                    LOG.trace("{}: {} pages written by QEMU, {} by vCPUs", harvest, pagemapPages, kvmPages);
+                }
+                listener.harvested(harvest);
+            }
             case LibraryMessage.Live(long sequence, long dirtyPages) -> completeLive(sequence, dirtyPages);
             case LibraryMessage.Failed failed -> throw failure(failed);
             case LibraryMessage.Greeting greeting -> throw new IOException("libvmft greeted twice: " + greeting);

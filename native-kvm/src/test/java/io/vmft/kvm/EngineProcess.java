@@ -24,7 +24,7 @@ final class EngineProcess {
                         Duration.ofMinutes(1)),
                 backup);
         backup.tracker = tracker;
-        TestQemu qemu = TestQemu.start(directory, tracker.environment(), ramBytes, "tcg", "");
+        TestQemu qemu = TestQemu.start(directory, tracker.environment(), ramBytes, TestMachine.TCG, "");
         System.out.println(qemu.process.pid());
         if (inPause) {
             backup.onPaused = epoch -> System.out.println("ready");

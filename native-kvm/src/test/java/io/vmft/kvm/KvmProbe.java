@@ -25,7 +25,7 @@ final class KvmProbe {
 
     private static boolean probe() throws IOException {
         Path directory = Files.createTempDirectory(Path.of("/dev/shm"), "vmft-probe");
-        try (TestQemu qemu = TestQemu.start(directory, Map.of(), 64L << 20, "kvm", "report=1000")) {
+        try (TestQemu qemu = TestQemu.start(directory, Map.of(), 64L << 20, TestMachine.KVM, "report=1000")) {
             Awaitility.await()
                     .atMost(Duration.ofSeconds(90))
                     .until(() -> qemu.reportedWrites() >= 1000 || !qemu.process.isAlive());

@@ -49,18 +49,20 @@ final class TestQemu implements AutoCloseable {
     }
 
     static Process launch(
-            Path directory, Map<String, String> environment, long ramBytes, String accelerator, String guestOptions)
+            Path directory, Map<String, String> environment, long ramBytes, TestMachine machine, String guestOptions)
             throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 BINARY,
                 "-accel",
-                accelerator,
+                machine.accelerator,
+                "-smp",
+                Integer.toString(machine.cpus),
                 "-m",
                 ramBytes + "B",
                 "-object",
                 "memory-backend-file,id=ram,share=on,size=" + ramBytes + ",mem-path=" + directory.resolve("ram"),
                 "-machine",
-                "pc,memory-backend=ram",
+                machine.type + ",memory-backend=ram",
                 "-nodefaults",
                 "-display",
                 "none",
@@ -72,7 +74,7 @@ final class TestQemu implements AutoCloseable {
                 guest().toString(),
                 "-append",
                 guestOptions));
-        if (accelerator.equals("kvm")) {
+        if (machine.needsKvm()) {
             command.addAll(List.of("-cpu", "host,-arch-capabilities"));
         }
         ProcessBuilder builder = new ProcessBuilder(command)
@@ -83,9 +85,9 @@ final class TestQemu implements AutoCloseable {
     }
 
     static TestQemu start(
-            Path directory, Map<String, String> environment, long ramBytes, String accelerator, String guestOptions)
+            Path directory, Map<String, String> environment, long ramBytes, TestMachine machine, String guestOptions)
             throws IOException {
-        Process process = launch(directory, environment, ramBytes, accelerator, guestOptions);
+        Process process = launch(directory, environment, ramBytes, machine, guestOptions);
         try {
             return new TestQemu(directory, process);
         } catch (IOException | RuntimeException e) {

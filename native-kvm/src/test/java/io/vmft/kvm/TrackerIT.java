@@ -27,6 +27,7 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The library in a real QEMU, with the test guest, under TCG and where it runs under KVM. */
@@ -75,11 +76,11 @@ class TrackerIT {
         final TestQemu qemu;
         long epoch;
 
-        Rig(TrackerConfig config, String accelerator, String guestOptions) throws IOException {
+        Rig(TrackerConfig config, TestMachine machine, String guestOptions) throws IOException {
             tracker = Tracker.open(config, backup);
             backup.tracker = tracker;
             try {
-                qemu = TestQemu.start(directory, tracker.environment(), RAM_BYTES, accelerator, guestOptions);
+                qemu = TestQemu.start(directory, tracker.environment(), RAM_BYTES, machine, guestOptions);
             } catch (IOException | RuntimeException e) {
                 tracker.close();
                 throw e;
@@ -87,8 +88,8 @@ class TrackerIT {
             assertThat(backup.next(backup.hellos).pid()).isEqualTo(qemu.process.pid());
         }
 
-        Rig(String accelerator) throws IOException {
-            this(config(8, 256, Duration.ofSeconds(10)), accelerator, "seed=7 pages=2000 pace=20 report=1000");
+        Rig(TestMachine machine) throws IOException {
+            this(config(8, 256, Duration.ofSeconds(10)), machine, "seed=7 pages=2000 pace=20 report=1000");
         }
 
         Harvest checkpoint() throws IOException {
@@ -147,13 +148,13 @@ class TrackerIT {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"tcg", "kvm"})
-    void theFoldedImageEqualsThePausedGuest(String accelerator) throws IOException {
-        assumeAccelerator(accelerator);
-        long seed = System.nanoTime();
+    @EnumSource(TestMachine.class)
+    void theFoldedImageEqualsThePausedGuest(TestMachine machine) throws IOException {
+        assumeRuns(machine);
+        long seed = Long.getLong("vmft.seed", System.nanoTime());
         System.out.println("seed " + seed);
         Random random = new Random(seed);
-        try (Rig rig = new Rig(accelerator)) {
+        try (Rig rig = new Rig(machine)) {
             // From the firmware on: KVM's slots come and go here.
             for (int i = 0; i < 30; i++) {
                 rig.checkpoint();
@@ -183,9 +184,9 @@ class TrackerIT {
             rig.awaitGuest(before + 1000);
             rig.checkEqual();
             assertThat(rig.backup.checkPattern()).isGreaterThan(before);
-            print(accelerator + " harvest ns", harvest);
-            print(accelerator + " copy ns", copy);
-            print(accelerator + " pages", pages);
+            print(machine + " harvest ns", harvest);
+            print(machine + " copy ns", copy);
+            print(machine + " pages", pages);
         }
     }
 
@@ -197,10 +198,10 @@ class TrackerIT {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"tcg", "kvm"})
-    void aLiveHarvestLeavesOnlyWhatIsWrittenLater(String accelerator) throws Exception {
-        assumeAccelerator(accelerator);
-        try (Rig rig = new Rig(accelerator)) {
+    @EnumSource(TestMachine.class)
+    void aLiveHarvestLeavesOnlyWhatIsWrittenLater(TestMachine machine) throws Exception {
+        assumeRuns(machine);
+        try (Rig rig = new Rig(machine)) {
             DirtyBitmap first = rig.tracker.harvestLive().get(20, TimeUnit.SECONDS);
             assertThat(first.dirtyPages()).isEqualTo(RAM_BYTES / 4096);
             rig.backup.copyLive(first, directory.resolve("ram"));
@@ -220,10 +221,10 @@ class TrackerIT {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"tcg", "kvm"})
-    void whatQemuItselfWritesIsSeen(String accelerator) throws IOException {
-        assumeAccelerator(accelerator);
-        try (Rig rig = new Rig(accelerator)) {
+    @EnumSource(TestMachine.class)
+    void whatQemuItselfWritesIsSeen(TestMachine machine) throws IOException {
+        assumeRuns(machine);
+        try (Rig rig = new Rig(machine)) {
             rig.awaitGuest(1000);
             rig.checkpoint();
             // Beyond the guest's own range.
@@ -239,7 +240,7 @@ class TrackerIT {
 
     @Test
     void aVoidCheckpointsPagesComeAgain() throws IOException {
-        try (Rig rig = new Rig("tcg")) {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
             rig.awaitGuest(1000);
             assertThat(rig.checkpoint().valid()).isTrue();
             rig.stop();
@@ -272,7 +273,7 @@ class TrackerIT {
     @Test
     void withoutASealTheCheckpointIsVoidInTime() throws IOException {
         Duration timeout = Duration.ofMillis(300);
-        try (Rig rig = new Rig(config(128, 1024, timeout), "tcg", "pages=100")) {
+        try (Rig rig = new Rig(config(128, 1024, timeout), TestMachine.TCG, "pages=100")) {
             rig.awaitGuest(1);
             rig.checkpoint();
             rig.backup.onPaused = epoch -> {};
@@ -292,7 +293,7 @@ class TrackerIT {
 
     @Test
     void withoutAFreeSlotThePauseWaits() throws Exception {
-        try (Rig rig = new Rig(config(2, 64, Duration.ofSeconds(20)), "tcg", "pages=100")) {
+        try (Rig rig = new Rig(config(2, 64, Duration.ofSeconds(20)), TestMachine.TCG, "pages=100")) {
             rig.backup.onChunk = chunk -> {};
             rig.tracker.arm(++rig.epoch);
             var save = Executors.newSingleThreadExecutor();
@@ -325,7 +326,7 @@ class TrackerIT {
 
     @Test
     void slotsThatNeverComeBackMakeTheCheckpointVoid() throws Exception {
-        try (Rig rig = new Rig(config(2, 64, Duration.ofMillis(300)), "tcg", "pages=100")) {
+        try (Rig rig = new Rig(config(2, 64, Duration.ofMillis(300)), TestMachine.TCG, "pages=100")) {
             rig.awaitGuest(1);
             rig.backup.onChunk = chunk -> {};
             assertThat(rig.checkpoint().valid()).isFalse();
@@ -341,7 +342,7 @@ class TrackerIT {
 
     @Test
     void savingTheStateUnarmedIsNoCheckpoint() throws IOException {
-        try (Rig rig = new Rig("tcg")) {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
             assertThat(rig.save()).startsWith("{\"return\"");
             rig.checkpoint();
             assertThat(rig.save()).startsWith("{\"return\"");
@@ -355,7 +356,7 @@ class TrackerIT {
 
     @Test
     void whenTheStateFileCannotBeOpenedThereIsNoPause() throws IOException {
-        try (Rig rig = new Rig("tcg")) {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
             Files.createDirectory(directory.resolve("state"));
             rig.tracker.arm(++rig.epoch);
             assertThat(rig.save()).startsWith("{\"error\"");
@@ -367,7 +368,7 @@ class TrackerIT {
 
     @Test
     void qemusEndIsReported() throws Exception {
-        try (Rig rig = new Rig("tcg")) {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
             rig.checkpoint();
             rig.qemu.process.destroyForcibly().waitFor();
             assertThat(rig.backup.next(rig.backup.ends)).isEqualTo("null");
@@ -377,7 +378,7 @@ class TrackerIT {
 
     @Test
     void qemusEndInAPauseIsReported() throws Exception {
-        try (Rig rig = new Rig("tcg")) {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
             rig.backup.onPaused = epoch -> rig.qemu.process.destroyForcibly();
             rig.tracker.arm(1);
             assertThat(org.assertj.core.api.Assertions.catchThrowable(rig::save))
@@ -389,7 +390,7 @@ class TrackerIT {
 
     @Test
     void closingTheTrackerEndsQemu() throws Exception {
-        try (Rig rig = new Rig("tcg")) {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
             rig.tracker.close();
             assertThat(rig.qemu.process.waitFor(20, TimeUnit.SECONDS)).isTrue();
             assertThat(rig.backup.next(rig.backup.ends)).isEqualTo("null");
@@ -435,7 +436,7 @@ class TrackerIT {
             Thread starter = Thread.ofPlatform().start(() -> {
                 try {
                     started[0] = TestQemu.launch(
-                            directory, tracker.environment(), RAM_BYTES, "tcg", "pages=100 report=1000");
+                            directory, tracker.environment(), RAM_BYTES, TestMachine.TCG, "pages=100 report=1000");
                 } catch (IOException e) {
                     throw new UncheckedIOException(e);
                 }
@@ -456,7 +457,7 @@ class TrackerIT {
     void aRamFileOfAnotherSizeIsRefused() throws Exception {
         Backup backup = new Backup(RAM_BYTES);
         try (Tracker tracker = Tracker.open(config(2, 64, Duration.ofSeconds(1)), backup)) {
-            Process qemu = TestQemu.launch(directory, tracker.environment(), RAM_BYTES / 2, "tcg", "");
+            Process qemu = TestQemu.launch(directory, tracker.environment(), RAM_BYTES / 2, TestMachine.TCG, "");
             assertThat(qemu.waitFor(20, TimeUnit.SECONDS)).isTrue();
             assertThat(qemu.exitValue()).isNotZero();
             assertThat(Files.readString(directory.resolve("stderr"))).contains("is mapped with 33554432 bytes");
@@ -470,7 +471,7 @@ class TrackerIT {
         try (Tracker tracker = Tracker.open(config(2, 64, Duration.ofSeconds(1)), backup)) {
             Map<String, String> environment = new HashMap<>(tracker.environment());
             environment.put("VMFT_PARENT_PID", "1");
-            Process qemu = TestQemu.launch(directory, environment, RAM_BYTES, "tcg", "");
+            Process qemu = TestQemu.launch(directory, environment, RAM_BYTES, TestMachine.TCG, "");
             assertThat(qemu.waitFor(20, TimeUnit.SECONDS)).isTrue();
             assertThat(qemu.exitValue()).isEqualTo(1);
             assertThat(Files.readString(directory.resolve("stderr"))).contains("must be the child of the engine");
@@ -478,18 +479,33 @@ class TrackerIT {
     }
 
     @Test
+    void whatQemuStartsIsNotGuarded() throws IOException {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
+            Path environment = directory.resolve("environment");
+            rig.qemu.execute("{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"exec:(env; echo END) > " + environment
+                    + "; cat > /dev/null\"}}");
+            Awaitility.await()
+                    .atMost(Duration.ofMinutes(1))
+                    .until(() -> Files.exists(environment)
+                            && Files.readString(environment).contains("END"));
+            assertThat(Files.readString(environment)).contains("PATH=").doesNotContain("LD_PRELOAD", "VMFT_");
+            assertThat(rig.qemu.execute("{\"execute\":\"query-status\"}")).startsWith("{\"return\"");
+        }
+    }
+
+    @Test
     void withoutItsVariablesTheLibraryIsInert() throws Exception {
         Map<String, String> environment =
                 Map.of("LD_PRELOAD", NativeLibrary.locate().toString());
-        try (TestQemu qemu = TestQemu.start(directory, environment, RAM_BYTES, "tcg", "report=1000")) {
+        try (TestQemu qemu = TestQemu.start(directory, environment, RAM_BYTES, TestMachine.TCG, "report=1000")) {
             Awaitility.await().atMost(Duration.ofMinutes(1)).until(() -> qemu.reportedWrites() >= 1000);
         }
     }
 
     @Test
     void epochPausesCostTheGuestsKvmClockNothingAndOtherPausesAllTheirTime() throws Exception {
-        assumeAccelerator("kvm");
-        try (Rig rig = new Rig("kvm");
+        assumeRuns(TestMachine.KVM);
+        try (Rig rig = new Rig(TestMachine.KVM);
                 ScheduledExecutorService late = Executors.newSingleThreadScheduledExecutor()) {
             rig.checkpoint();
             Assumptions.assumeTrue(kvmClock() >= 0, "SKIPPED: this KVM gives the guest no kvm-clock");
@@ -538,8 +554,8 @@ class TrackerIT {
     }
 
     /** KVM counts only where the test guest gets somewhere under it; some hosts' KVM exists and does not. */
-    private void assumeAccelerator(String accelerator) throws IOException {
-        if (!accelerator.equals("kvm")) {
+    private void assumeRuns(TestMachine machine) throws IOException {
+        if (!machine.needsKvm()) {
             return;
         }
         Assumptions.assumeTrue(
