@@ -137,7 +137,7 @@ public final class Tracker implements AutoCloseable {
 
     /**
      * Variables to add to QEMU's environment. QEMU must be this process's direct child, and its executable's name must contain
-     * {@code qemu}; in any other process the library does nothing.
+     * {@code qemu-system} or {@code qemu-kvm}; in any other program the library does nothing.
      */
     public Map<String, String> environment() {
         Map<String, String> environment = new HashMap<>();
