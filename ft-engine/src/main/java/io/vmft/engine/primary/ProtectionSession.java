@@ -3,6 +3,7 @@ package io.vmft.engine.primary;
 import com.google.protobuf.InvalidProtocolBufferException;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufUtil;
+import io.netty.channel.ConnectTimeoutException;
 import io.vmft.engine.EngineContext;
 import io.vmft.engine.EngineException;
 import io.vmft.engine.blk.BlkControl;
@@ -38,6 +39,7 @@ import io.vmft.proto.engine.v1.Prepare;
 import io.vmft.proto.engine.v1.Ready;
 import io.vmft.proto.engine.v1.Welcome;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.util.List;
@@ -141,8 +143,7 @@ final class ProtectionSession implements LinkListener {
 
     private void connected(@Nullable Link connected, @Nullable Throwable failure) {
         if (connected == null) {
-            end("standby " + standby + " does not answer ("
-                    + (failure == null ? "no reason given" : failure.getMessage()) + ")");
+            end("standby " + standby + " does not answer (" + whyNoConnection(failure) + ")");
             return;
         }
         if (phase == Phase.ENDED) {
@@ -163,6 +164,15 @@ final class ProtectionSession implements LinkListener {
                         .setMachine(context.qemu().machine())
                         .build()
                         .toByteArray());
+    }
+
+    private static String whyNoConnection(@Nullable Throwable failure) {
+        return switch (failure) {
+            case null -> "no reason given";
+            case ConnectTimeoutException late -> "no answer in time";
+            case ConnectException refused -> "connection refused: is vmft ft-engine standby running there?";
+            default -> String.valueOf(failure.getMessage());
+        };
     }
 
     @Override
