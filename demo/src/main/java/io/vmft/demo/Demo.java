@@ -67,7 +67,7 @@ final class Demo {
             standby.start("standby", vmFile);
             primary.awaitReady();
             watch.tell("host a runs the VM; its Linux boots");
-            client.awaitConnected();
+            awaitBoot(client);
             watch.tell("the client is connected and sends");
             standby.awaitReady();
             awaitProtected(primary, client, watch);
@@ -103,6 +103,16 @@ final class Demo {
     private void prepare() throws DemoException, InterruptedException {
         place.add(lab::build);
         Command.run("cp", "--sparse=always", options.guest().resolve("disk.img").toString(), image.toString());
+    }
+
+    private void awaitBoot(LedgerClient client) throws DemoException, InterruptedException {
+        try {
+            client.awaitConnected();
+        } catch (DemoException e) {
+            throw options.accelerator().equals("kvm")
+                    ? new DemoException(e.getMessage() + "; does KVM boot Linux here? try --accel tcg", e)
+                    : e;
+        }
     }
 
     private static void awaitProtected(Host primary, LedgerClient client, Watch watch)

@@ -123,8 +123,8 @@ final class LedgerClient {
                 closeQuietly(socket);
                 if (System.nanoTime() > deadline) {
                     throw new DemoException(
-                            "the guest's ledger does not answer on " + service + " after " + patience.toSeconds()
-                                    + " s: " + e.getMessage(),
+                            "the guest's ledger does not answer on " + service.getHostString() + ":" + PORT + " after "
+                                    + patience.toSeconds() + " s: " + e.getMessage(),
                             e);
                 }
                 Thread.sleep(50);
