@@ -2,26 +2,39 @@ package io.vmft.blk.nbd;
 
 /**
  * Decides where calls of one kind run. As long as storage answers from memory, a hand-over to another thread would cost more than
- * the call itself: then calls run on the event loop. A slow call sends the following ones to other threads until
- * {@value #FAST_CALLS_IN_A_ROW} in a row were fast. Confined to an event loop.
+ * the call itself: then calls run on the event loop. When several calls close together were slow, the following ones go to other
+ * threads until a good number in a row were fast. One slow call alone means nothing: the scheduler may have taken
+ * the processor away in its middle. Confined to an event loop.
  */
 final class CallPace {
-    private static final int FAST_CALLS_IN_A_ROW = 64;
     private static final long SLOW_NANOS = 300_000;
     /** What copying may cost on top, 1 ns a byte being 1 GB/s. */
     private static final long SLOW_NANOS_PER_BYTE = 1;
 
-    private int fastCallsMissing;
+    /** A slow call outweighs this many fast ones. */
+    private static final int SLOW_WEIGHT = 16;
+    /** Three slow calls close together. */
+    private static final int TOO_SLOW = 40;
+    /** So many fast calls at most make up for whatever was before. */
+    private static final int MAX_SCORE = 64;
+
+    private int score;
+    private boolean slow;
 
     boolean isFast() {
-        return fastCallsMissing == 0;
+        return !slow;
     }
 
     void took(long nanos, int bytes) {
         if (nanos > SLOW_NANOS + bytes * SLOW_NANOS_PER_BYTE) {
-            fastCallsMissing = FAST_CALLS_IN_A_ROW;
-        } else if (fastCallsMissing > 0) {
-            fastCallsMissing--;
+            score = Math.min(MAX_SCORE, score + SLOW_WEIGHT);
+        } else if (score > 0) {
+            score--;
+        }
+        if (score > TOO_SLOW) {
+            slow = true;
+        } else if (score == 0) {
+            slow = false;
         }
     }
 }

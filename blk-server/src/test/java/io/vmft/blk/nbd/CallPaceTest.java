@@ -7,22 +7,50 @@ import org.junit.jupiter.api.Test;
 class CallPaceTest {
     private final CallPace pace = new CallPace();
 
-    @Test
-    void aSlowCallSendsTheNextOnesAwayUntilEnoughWereFast() {
-        assertThat(pace.isFast()).isTrue();
+    private void slow() {
         pace.took(10_000_000, 4096);
-        for (int i = 0; i < 64; i++) {
-            assertThat(pace.isFast()).isFalse();
+    }
+
+    private void fast(int times) {
+        for (int i = 0; i < times; i++) {
             pace.took(10_000, 4096);
         }
+    }
+
+    @Test
+    void slowCallsCloseTogetherSendTheNextOnesAwayUntilEnoughWereFast() {
+        assertThat(pace.isFast()).isTrue();
+        slow();
+        slow();
+        slow();
+        assertThat(pace.isFast()).isFalse();
+        for (int i = 0; i < 100; i++) {
+            slow();
+        }
+        fast(63);
+        assertThat(pace.isFast()).isFalse();
+        fast(1);
         assertThat(pace.isFast()).isTrue();
     }
 
     @Test
+    void nowAndThenASlowCallChangesNothing() {
+        for (int i = 0; i < 1000; i++) {
+            slow();
+            fast(16);
+            assertThat(pace.isFast()).isTrue();
+        }
+    }
+
+    @Test
     void aLongCopyIsNotSlow() {
-        pace.took(1_200_000, 1 << 20);
+        for (int i = 0; i < 10; i++) {
+            pace.took(1_200_000, 1 << 20);
+        }
         assertThat(pace.isFast()).isTrue();
-        pace.took(1_200_000, 4096);
+        for (int i = 0; i < 10; i++) {
+            pace.took(1_200_000, 4096);
+        }
         assertThat(pace.isFast()).isFalse();
     }
 }
