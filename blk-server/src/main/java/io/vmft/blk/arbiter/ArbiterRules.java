@@ -204,7 +204,7 @@ public final class ArbiterRules {
         return new Accepted(state.withInFlight(next, call.getEpoch()));
     }
 
-    public static Decision commit(VmState state, CommitRequest call) {
+    public static Decision commit(VmState state, CommitRequest call, long nowMillis) {
         Refused refused = refusal(state, call.getGeneration(), "Commit", false, Mode.SYNCING, Mode.PROTECTED);
         if (refused != null) {
             return refused;
@@ -221,14 +221,16 @@ public final class ArbiterRules {
                     Code.BAD_EPOCH,
                     state.vm() + ": epoch " + call.getEpoch() + " cannot be committed, sealed are " + state.inFlight());
         }
-        ArbiterRecord record = state.record().toBuilder()
-                .setMode(Mode.PROTECTED)
-                .setCommittedEpoch(call.getEpoch())
-                .build();
+        ArbiterRecord.Builder record = state.record().toBuilder().setCommittedEpoch(call.getEpoch());
+        if (state.mode() == Mode.SYNCING) {
+            record.setMode(Mode.PROTECTED)
+                    .setChangedAtMillis(nowMillis)
+                    .setReason("protected by " + record.getBackup() + " from epoch " + call.getEpoch());
+        }
         List<Long> left = state.inFlight().stream()
                 .filter(epoch -> epoch > call.getEpoch())
                 .toList();
-        return new Accepted(new VmState(record, state.lastGiven(), left, false, state.lastChange()));
+        return new Accepted(new VmState(record.build(), state.lastGiven(), left, false, state.lastChange()));
     }
 
     /** A record whose journaled writes are all kept: the newest sealed epoch is as good as committed. */

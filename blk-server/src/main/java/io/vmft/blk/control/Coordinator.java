@@ -255,11 +255,12 @@ public final class Coordinator {
         if (vm == null) {
             return unknown(call.getVm());
         }
+        long nowMillis = clock.millis();
         long boundary;
         vm.lock.lock();
         try {
             vm.awaitIdle();
-            Decision decision = ArbiterRules.commit(vm.state, call);
+            Decision decision = ArbiterRules.commit(vm.state, call, nowMillis);
             if (decision instanceof Refused refused) {
                 return new Outcome(vm.state.record(), refused.refusal());
             } else if (decision instanceof Repeated) {
@@ -271,8 +272,8 @@ public final class Coordinator {
             vm.lock.unlock();
         }
         try {
-            makeDurable(vm, call, boundary);
-            return committed(vm, call, boundary);
+            makeDurable(vm, call, boundary, nowMillis);
+            return committed(vm, call, boundary, nowMillis);
         } catch (IOException e) {
             LOG.error("{}: epoch {} could not be committed: {}", call.getVm(), call.getEpoch(), e.toString());
             return new Outcome(get(call.getVm()), storageFailed(call.getVm(), e));
@@ -291,14 +292,14 @@ public final class Coordinator {
         }
     }
 
-    private void makeDurable(Vm vm, CommitRequest call, long boundary) throws IOException {
+    private void makeDurable(Vm vm, CommitRequest call, long boundary, long nowMillis) throws IOException {
         // While committing is set, nobody changes the volumes a VM holds, nor its record but for seals.
         boolean first;
         byte[] record;
         vm.lock.lock();
         try {
             first = vm.state.mode() == Mode.SYNCING;
-            record = vm.encode(accepted(vm, call), boundary);
+            record = vm.encode(accepted(vm, call, nowMillis), boundary);
         } finally {
             vm.lock.unlock();
         }
@@ -323,14 +324,14 @@ public final class Coordinator {
         }
     }
 
-    private Outcome committed(Vm vm, CommitRequest call, long boundary) {
+    private Outcome committed(Vm vm, CommitRequest call, long boundary, long nowMillis) {
         Outcome outcome;
         boolean first;
         List<Volume> held;
         vm.lock.lock();
         try {
             first = vm.state.mode() == Mode.SYNCING;
-            vm.state = accepted(vm, call);
+            vm.state = accepted(vm, call, nowMillis);
             vm.boundaries.headMap(call.getEpoch(), true).clear();
             vm.settled = boundary;
             vm.volumes.forEach(Volume::commitsStandBehindFlushes);
@@ -347,8 +348,8 @@ public final class Coordinator {
         return outcome;
     }
 
-    private static VmState accepted(Vm vm, CommitRequest call) {
-        if (ArbiterRules.commit(vm.state, call) instanceof Accepted(VmState next)) {
+    private static VmState accepted(Vm vm, CommitRequest call, long nowMillis) {
+        if (ArbiterRules.commit(vm.state, call, nowMillis) instanceof Accepted(VmState next)) {
             return next;
         }
         throw new IllegalStateException(call.getVm() + ": its record changed during a commit");

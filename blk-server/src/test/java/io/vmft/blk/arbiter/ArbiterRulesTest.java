@@ -100,7 +100,7 @@ class ArbiterRulesTest {
         assertThat(numbers(syncing.record())).as("g=n, p stays, s=n+1").containsExactly(2L, 1L, 3L);
 
         VmState sealed = next(ArbiterRules.seal(syncing, seal(2, 1)));
-        VmState guarded = next(ArbiterRules.commit(sealed, commit(2, 1)));
+        VmState guarded = next(ArbiterRules.commit(sealed, commit(2, 1), NOW));
         assertThat(numbers(guarded.record()))
                 .as("the first commit changes none")
                 .containsExactly(2L, 1L, 3L);
@@ -166,7 +166,7 @@ class ArbiterRulesTest {
         VmState state = next(apply("BeginProtect", in(Mode.SOLO), 6));
         long generation = state.record().getGeneration();
         state = next(ArbiterRules.seal(state, seal(generation, 20)));
-        state = next(ArbiterRules.commit(state, commit(generation, 20)));
+        state = next(ArbiterRules.commit(state, commit(generation, 20), NOW));
         assertThat(apply("BeginProtect", state, 6)).isEqualTo(new Decision.Repeated(state));
     }
 
@@ -189,25 +189,25 @@ class ArbiterRulesTest {
             state = next(ArbiterRules.seal(state, seal(6, epoch++)));
         }
         assertThat(resultOf(ArbiterRules.seal(state, seal(6, epoch)))).isEqualTo("BAD_EPOCH");
-        VmState committed = next(ArbiterRules.commit(state, commit(6, 12)));
+        VmState committed = next(ArbiterRules.commit(state, commit(6, 12), NOW));
         assertThat(resultOf(ArbiterRules.seal(committed, seal(6, epoch)))).isEqualTo("PROTECTED");
     }
 
     @Test
     void onlySealedEpochsAreCommittedAndOlderOnesGoWithThem() {
         VmState state = in(Mode.PROTECTED);
-        assertThat(resultOf(ArbiterRules.commit(state, commit(6, 13)))).isEqualTo("BAD_EPOCH");
-        assertThat(resultOf(ArbiterRules.commit(state, commit(6, 15)))).isEqualTo("BAD_EPOCH");
-        assertThat(ArbiterRules.commit(state, commit(6, 9))).isInstanceOf(Decision.Repeated.class);
-        VmState next = next(ArbiterRules.commit(state, commit(6, 14)));
+        assertThat(resultOf(ArbiterRules.commit(state, commit(6, 13), NOW))).isEqualTo("BAD_EPOCH");
+        assertThat(resultOf(ArbiterRules.commit(state, commit(6, 15), NOW))).isEqualTo("BAD_EPOCH");
+        assertThat(ArbiterRules.commit(state, commit(6, 9), NOW)).isInstanceOf(Decision.Repeated.class);
+        VmState next = next(ArbiterRules.commit(state, commit(6, 14), NOW));
         assertThat(next.inFlight()).isEmpty();
-        assertThat(ArbiterRules.commit(next, commit(6, 12))).isInstanceOf(Decision.Repeated.class);
+        assertThat(ArbiterRules.commit(next, commit(6, 12), NOW)).isInstanceOf(Decision.Repeated.class);
     }
 
     @Test
     void anEarlierProtectionsEpochDoesNotProtect() {
         VmState syncing = in(Mode.SYNCING);
-        assertThat(resultOf(ArbiterRules.commit(syncing, commit(6, 10)))).isEqualTo("BAD_EPOCH");
+        assertThat(resultOf(ArbiterRules.commit(syncing, commit(6, 10), NOW))).isEqualTo("BAD_EPOCH");
     }
 
     @Test
@@ -294,7 +294,7 @@ class ArbiterRulesTest {
                                 .build(),
                         NOW);
             case "Seal" -> ArbiterRules.seal(state, seal(generation, 15));
-            case "Commit" -> ArbiterRules.commit(state, commit(generation, 12));
+            case "Commit" -> ArbiterRules.commit(state, commit(generation, 12), NOW);
             default -> throw new IllegalArgumentException(call);
         };
     }

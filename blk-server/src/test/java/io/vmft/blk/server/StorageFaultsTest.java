@@ -17,6 +17,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -240,6 +241,29 @@ class StorageFaultsTest {
         files.heal();
         engine.awaitDirect();
         assertThat(Blocks.inFile(directory.resolve("disk.img"), 0)).isEqualTo('a');
+    }
+
+    @Test
+    void whatIsNotSyncedIntoTheImageStaysInTheJournal() throws Exception {
+        protectAtEpochOne();
+        ExportView primary = engine.primary();
+        AtomicInteger syncs = new AtomicInteger();
+        files.inject((call, path) -> {
+            if (call == Call.SYNC && path.toString().endsWith("disk.img")) {
+                syncs.incrementAndGet();
+                throw new IOException("injected");
+            }
+        });
+        Blocks.write(primary, 0, 'a');
+        engine.seal(2);
+        engine.commit(2);
+        Awaitility.await().until(() -> syncs.get() >= 2);
+        assertThat(engine.volume().overlay().isEmpty()).isFalse();
+        assertThat(server.journalBudget().usedBytes()).isPositive();
+        files.heal();
+        Awaitility.await().until(() -> engine.volume().overlay().isEmpty());
+        assertThat(server.journalBudget().usedBytes()).isZero();
+        assertThat(Blocks.read(primary, 0)).isEqualTo('a');
     }
 
     @Test
