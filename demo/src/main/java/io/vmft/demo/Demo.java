@@ -27,7 +27,7 @@ final class Demo {
     /** A gap between answers that begins later than this after a kill is not its doing. */
     private static final Duration AFTERMATH = Duration.ofSeconds(2);
 
-    private static final long POLL_MILLIS = 10;
+    private static final long POLL_MILLIS = 40;
 
     private final DemoOptions options;
     private final Workplace place;
