@@ -82,6 +82,16 @@ final class HeldFrames {
         return released;
     }
 
+    /** Shows all frames of epochs above {@code after} and up to {@code through}, oldest first; they stay. */
+    void show(long after, long through, FrameSink sink) {
+        for (int i = 0; i < frameCount; i++) {
+            int slot = index(i);
+            if (epochs[slot] > after && epochs[slot] <= through) {
+                sink.frame(slab, offsets[slot], lengths[slot]);
+            }
+        }
+    }
+
     int frameCount() {
         return frameCount;
     }

@@ -75,6 +75,11 @@ public final class NetGate implements AutoCloseable {
     /** The epoch the guest runs in; a frame gets it after it was read, so never one that is too old. */
     private volatile long openEpoch;
 
+    private volatile @Nullable InputWatcher inputWatcher;
+
+    /** Keeps frames for the guest whole when {@link #deliver} adds some. */
+    private final ReentrantLock delivering = new ReentrantLock();
+
     private volatile @Nullable SocketChannel qemu;
     private volatile boolean closed;
 
@@ -193,6 +198,52 @@ public final class NetGate implements AutoCloseable {
         }
     }
 
+    /** Shows held frames of epochs above {@code after} and up to {@code through}, oldest first; they stay held. */
+    public void showHeld(long after, long through, FrameSink sink) {
+        sending.lock();
+        try {
+            held.show(after, through, sink);
+        } finally {
+            sending.unlock();
+        }
+    }
+
+    /** Who is shown what the guest is given from now on; null: nobody. */
+    public void watchInput(@Nullable InputWatcher watcher) {
+        inputWatcher = watcher;
+    }
+
+    /** Sends a frame that the guest sent on the host that ran it before. Nothing happens unless the gate is open. */
+    public void sendFromBefore(MemorySegment memory, long offset, int lengthBytes) {
+        sending.lock();
+        try {
+            if (mode == Mode.OPEN) {
+                send(memory, offset, lengthBytes, released);
+            }
+        } finally {
+            sending.unlock();
+        }
+    }
+
+    /**
+     * Gives the guest a frame as if it came from the network now. Nothing happens if the gate is closed.
+     *
+     * @param frame read from its position to its limit
+     */
+    public void deliver(ByteBuffer frame) throws IOException {
+        SocketChannel channel = qemu;
+        if (mode == Mode.CLOSED || channel == null) {
+            droppedToGuest.increment();
+            return;
+        }
+        ByteBuffer whole = ByteBuffer.allocate(StreamFrames.HEADER_BYTES + frame.remaining())
+                .putInt(frame.remaining())
+                .put(frame)
+                .flip();
+        writeToQemu(channel, whole);
+        received.increment();
+    }
+
     /**
      * Completes when QEMU closed its end or the gate was closed; fails if frames cannot be carried any more (the tap was
      * deleted, QEMU's stream is broken). Dependents must not block.
@@ -297,14 +348,27 @@ public final class NetGate implements AutoCloseable {
                 }
                 memory.set(StreamFrames.LENGTH, 0, n);
                 buffer.limit(StreamFrames.HEADER_BYTES + n).position(0);
-                while (buffer.hasRemaining()) {
-                    channel.write(buffer);
-                }
+                writeToQemu(channel, buffer);
                 received.increment();
+                InputWatcher watcher = inputWatcher;
+                if (watcher != null) {
+                    watcher.received(openEpoch, memory, StreamFrames.HEADER_BYTES, n);
+                }
             }
             end(null);
         } catch (IOException | RuntimeException e) {
             end(e);
+        }
+    }
+
+    private void writeToQemu(SocketChannel channel, ByteBuffer frame) throws IOException {
+        delivering.lock();
+        try {
+            while (frame.hasRemaining()) {
+                channel.write(frame);
+            }
+        } finally {
+            delivering.unlock();
         }
     }
 

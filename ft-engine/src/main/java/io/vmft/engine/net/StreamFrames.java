@@ -1,5 +1,6 @@
 package io.vmft.engine.net;
 
+import io.vmft.proto.checkpoint.NetFrames;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -23,7 +24,7 @@ final class StreamFrames {
     static final int HEADER_BYTES = 4;
 
     /** QEMU's {@code NET_BUFSIZE}: it sends no frame that is longer. */
-    static final int MAX_FRAME_BYTES = 4096 + 65536;
+    static final int MAX_FRAME_BYTES = NetFrames.MAX_FRAME_BYTES;
 
     static final ValueLayout.OfInt LENGTH = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
 

@@ -89,6 +89,7 @@ final class ProtectionSession implements LinkListener {
 
     private static final Logger log = LoggerFactory.getLogger(ProtectionSession.class);
     private static final long STORAGE_RETRY_MILLIS = 200;
+    private static final int MAX_OUTPUT_BYTES = 256 << 10;
 
     private final EngineContext context;
     private final GuestVm vm;
@@ -116,6 +117,7 @@ final class ProtectionSession implements LinkListener {
     private boolean due;
     private boolean saving;
     private boolean committedOnce;
+    private long outputSentThrough;
 
     ProtectionSession(
             EngineContext context, GuestVm vm, HostPort standby, long generation, EpochStats stats, Owner owner) {
@@ -296,6 +298,9 @@ final class ProtectionSession implements LinkListener {
         }
         sync = null;
         phase = Phase.CHECKPOINTING;
+        if (link != null) {
+            vm.watchInput(new InputForwarder(link));
+        }
         tick();
     }
 
@@ -466,9 +471,22 @@ final class ProtectionSession implements LinkListener {
             end("cannot read the device state QEMU saved: " + e.getMessage());
             return;
         }
+        sendOutput(to, epoch);
         to.send(FrameType.DEVICE_STATE, epoch, state);
         to.send(FrameType.END, epoch, ByteBuffer.allocate(8).putLong(pages).array());
         pauseIfDue();
+    }
+
+    /** A copy of what is held: if this host dies before it may send it, the backup does. */
+    private void sendOutput(Link to, long epoch) {
+        ByteBuf frames = to.buffer(MAX_OUTPUT_BYTES);
+        vm.copyHeldOutput(outputSentThrough, epoch, MAX_OUTPUT_BYTES - MAX_OUTPUT_BYTES / 8, frames);
+        outputSentThrough = epoch;
+        if (frames.isReadable()) {
+            to.send(new Frame(FrameType.OUTPUT, epoch, frames));
+        } else {
+            frames.release();
+        }
     }
 
     private void commit(long epoch) {
@@ -558,6 +576,7 @@ final class ProtectionSession implements LinkListener {
             sync.interrupt();
             sync = null;
         }
+        vm.watchInput(null);
         if (pipeline != null) {
             // Lets a pause that waits for a seal go on at once.
             vm.tracker().voidCheckpoint(pipeline.openEpoch() - 1);

@@ -22,6 +22,7 @@ import io.vmft.proto.blk.v1.TakeOverReply;
 import io.vmft.proto.blk.v1.TakeOverRequest;
 import io.vmft.proto.checkpoint.Frame;
 import io.vmft.proto.checkpoint.FrameType;
+import io.vmft.proto.checkpoint.NetFrames;
 import io.vmft.proto.engine.v1.Hello;
 import io.vmft.proto.engine.v1.Prepare;
 import io.vmft.proto.engine.v1.Ready;
@@ -53,6 +54,10 @@ public final class StandbyRole implements Role, LinkListener {
         void tookOver(GuestVm vm, ArbiterRecord record, EngineStatus.TakeOver takeOver);
     }
 
+    private interface KeepFrames {
+        void keep(FramesUnderWay frames, long epoch, ByteBuf payload);
+    }
+
     private enum State {
         WAITING,
         GREETED,
@@ -66,6 +71,7 @@ public final class StandbyRole implements Role, LinkListener {
     private static final Logger log = LoggerFactory.getLogger(StandbyRole.class);
 
     private static final int MAX_LINKS = 8;
+    private static final long MAX_FRAMES_BYTES = 4L << 20;
     private static final long STAGING_SLACK_BYTES = 64L << 20;
 
     private final EngineContext context;
@@ -79,6 +85,7 @@ public final class StandbyRole implements Role, LinkListener {
     private int links;
     private @Nullable GuestVm vm;
     private @Nullable StandbyEpochs epochs;
+    private final FramesUnderWay frames = new FramesUnderWay(MAX_FRAMES_BYTES);
     private String primaryHost = "";
     private Prepare prepared = Prepare.getDefaultInstance();
     private long completed;
@@ -155,8 +162,13 @@ public final class StandbyRole implements Role, LinkListener {
                 state = State.HOLDING;
                 from.send(FrameType.COMPLETE, frame.epoch());
             }
+            case OUTPUT -> keepFrames(frame, FramesUnderWay::output);
+            case INPUT -> keepFrames(frame, FramesUnderWay::input);
             case ABORT -> epochs().abort(frame.epoch());
-            case COMMITTED -> epochs().committed(frame.epoch());
+            case COMMITTED -> {
+                epochs().committed(frame.epoch());
+                frames.committed(frame.epoch());
+            }
             case BYE -> {
                 log.info("{}: {}", context.vm(), frame.payload().toString(StandardCharsets.UTF_8));
                 reset();
@@ -164,6 +176,11 @@ public final class StandbyRole implements Role, LinkListener {
             }
             default -> throw new CorruptedFrameException(frame.type() + " from a primary");
         }
+    }
+
+    private void keepFrames(Frame frame, KeepFrames how) {
+        NetFrames.forEach(frame.payload(), context.config().nics().size(), (card, offset, length) -> {});
+        how.keep(frames, frame.epoch(), frame.payload().retain());
     }
 
     private void hello(Link from, Hello hello) {
@@ -345,6 +362,8 @@ public final class StandbyRole implements Role, LinkListener {
 
     private void finish(GuestVm guest, TakeOverReply reply, String reason, long suspectedNanos) {
         guest.openOutput();
+        frames.replay(reply.getEpoch(), guest::sendFromBefore, guest::deliverAgain);
+        frames.close();
         double millis = (System.nanoTime() - suspectedNanos) / 1e6;
         log.warn(
                 "{}: generation {}, epoch {}: TOOK OVER from {} in {} ms; UNPROTECTED until a backup comes",
@@ -365,6 +384,7 @@ public final class StandbyRole implements Role, LinkListener {
 
     /** Forgets the primary and its VM; another may come. */
     private void reset() {
+        frames.close();
         if (epochs != null) {
             epochs.close();
             epochs = null;

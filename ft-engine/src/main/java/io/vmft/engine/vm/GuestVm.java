@@ -2,6 +2,7 @@ package io.vmft.engine.vm;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.netty.buffer.ByteBuf;
 import io.vmft.engine.EngineContext;
 import io.vmft.engine.config.Nic;
 import io.vmft.engine.config.VmConfig;
@@ -20,7 +21,10 @@ import io.vmft.kvm.Harvest;
 import io.vmft.kvm.Hello;
 import io.vmft.kvm.Tracker;
 import io.vmft.kvm.TrackerConfig;
+import io.vmft.proto.checkpoint.NetFrames;
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.time.Duration;
@@ -245,6 +249,60 @@ public final class GuestVm implements AutoCloseable {
         for (NetGate gate : gates) {
             gate.release(epoch);
         }
+    }
+
+    /**
+     * Copies output that is held: frames of epochs above {@code after} and up to {@code through}, at most {@code maxBytes} of them.
+     *
+     * @param target as {@link NetFrames} has it
+     */
+    public void copyHeldOutput(long after, long through, int maxBytes, ByteBuf target) {
+        for (int i = 0; i < gates.size(); i++) {
+            int card = i;
+            gates.get(i).showHeld(after, through, (memory, offset, length) -> {
+                if (target.readableBytes() + length <= maxBytes) {
+                    NetFrames.writeHeader(target, card, length);
+                    target.writeBytes(memory.asSlice(offset, length).asByteBuffer());
+                }
+            });
+        }
+    }
+
+    /** Who is shown a copy of each frame the guest is given from now on, on a gate's thread; null: nobody. */
+    public void watchInput(@Nullable InputCopies copies) {
+        for (int i = 0; i < gates.size(); i++) {
+            int card = i;
+            gates.get(i)
+                    .watchInput(
+                            copies == null
+                                    ? null
+                                    : (epoch, memory, offset, length) ->
+                                            copies.received(card, epoch, memory.asSlice(offset, length)));
+        }
+    }
+
+    /** Sends frames that this guest sent on the host that ran it before. */
+    public void sendFromBefore(ByteBuf frames) {
+        NetFrames.forEach(frames, gates.size(), (card, offset, length) -> {
+            byte[] frame = new byte[length];
+            frames.getBytes(offset, frame);
+            // The tap takes memory outside the heap only.
+            try (Arena arena = Arena.ofConfined()) {
+                MemorySegment memory = arena.allocate(length).copyFrom(MemorySegment.ofArray(frame));
+                gates.get(card).sendFromBefore(memory, 0, length);
+            }
+        });
+    }
+
+    /** Gives the guest frames again that it was given on the host that ran it before. */
+    public void deliverAgain(ByteBuf frames) {
+        NetFrames.forEach(frames, gates.size(), (card, offset, length) -> {
+            try {
+                gates.get(card).deliver(frames.nioBuffer(offset, length));
+            } catch (IOException e) {
+                log.debug("{}: a frame from before the takeover was not given to the guest", config.name(), e);
+            }
+        });
     }
 
     /** Lets all output go, what is held and what comes. */

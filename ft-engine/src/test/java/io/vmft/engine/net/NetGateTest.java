@@ -6,6 +6,8 @@ import static org.awaitility.Awaitility.await;
 
 import io.vmft.engine.net.NetGate.Mode;
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
@@ -99,6 +101,63 @@ final class NetGateTest {
         gate.startHolding(1);
         port.offer(new byte[] {4});
         assertThat(toGuest()).containsExactly(4);
+    }
+
+    @Test
+    void heldFramesCanBeCopiedByEpochAndStayHeld() throws Exception {
+        gate.openNow();
+        gate.startHolding(5);
+        for (int epoch = 5; epoch <= 7; epoch++) {
+            fromGuest(epoch);
+            int held = epoch - 4;
+            await().until(() -> gate.counters().heldFrames() == held);
+            gate.mark(epoch);
+        }
+        List<Integer> shown = new ArrayList<>();
+        gate.showHeld(
+                5,
+                6,
+                (memory, offset, length) ->
+                        shown.add(memory.asSlice(offset, length).asByteBuffer().getInt()));
+        assertThat(shown).containsExactly(6);
+        assertThat(gate.release(7)).isEqualTo(3);
+        assertThat(numbers()).containsExactly(5, 6, 7);
+    }
+
+    @Test
+    void whoWatchesSeesWhatTheGuestIsGivenAndInWhichEpoch() throws Exception {
+        gate.openNow();
+        gate.startHolding(5);
+        gate.mark(5);
+        List<String> seen = new java.util.concurrent.CopyOnWriteArrayList<>();
+        gate.watchInput((epoch, memory, offset, length) -> seen.add(
+                epoch + ": " + memory.asSlice(offset, length).asByteBuffer().get() + ", " + length));
+        port.offer(new byte[] {9, 8, 7});
+        assertThat(toGuest()).containsExactly(9, 8, 7);
+        await().untilAsserted(() -> assertThat(seen).containsExactly("6: 9, 3"));
+        gate.watchInput(null);
+        port.offer(new byte[] {1});
+        assertThat(toGuest()).containsExactly(1);
+        assertThat(seen).hasSize(1);
+    }
+
+    @Test
+    void framesFromBeforeATakeoverPassAnOpenGateOnly() throws Exception {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment frame = arena.allocate(1000);
+            frame.asByteBuffer().putInt(3);
+            gate.sendFromBefore(frame, 0, 1000);
+            gate.deliver(ByteBuffer.wrap(new byte[] {6}));
+            assertThat(numbers()).isEmpty();
+            gate.openNow();
+            gate.sendFromBefore(frame, 0, 1000);
+            assertThat(numbers()).containsExactly(3);
+            await().until(() -> {
+                gate.deliver(ByteBuffer.wrap(new byte[] {7, 5}));
+                return gate.counters().receivedFrames() > 0;
+            });
+            assertThat(toGuest()).containsExactly(7, 5);
+        }
     }
 
     @Test

@@ -29,9 +29,13 @@ public enum FrameType {
     /** Either: alive. */
     HEARTBEAT(12),
     /** Primary: the VM was shut down on purpose; payload: why, UTF-8. There is nothing to take over. */
-    BYE(13);
+    BYE(13),
+    /** Primary: frames the guest sent up to the end of this epoch, held there; to be sent if the backup takes over from it. */
+    OUTPUT(14),
+    /** Primary: frames from the network that the guest was given in this epoch; to be given again if it is not kept. */
+    INPUT(15);
 
-    private static final FrameType[] BY_CODE = new FrameType[14];
+    private static final FrameType[] BY_CODE = new FrameType[16];
 
     static {
         for (FrameType type : values()) {
