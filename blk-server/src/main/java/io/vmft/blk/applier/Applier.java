@@ -39,6 +39,9 @@ public final class Applier implements AutoCloseable {
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
     private final Thread thread;
+    /** How long {@link #close} may put committed data into the images; 0: what the journal holds stays there. */
+    private volatile long settleNanos;
+
     private boolean woken;
     private boolean stopping;
 
@@ -84,6 +87,9 @@ public final class Applier implements AutoCloseable {
             if (again) {
                 wake();
             }
+        }
+        if (settleNanos > 0) {
+            settle();
         }
     }
 
@@ -190,6 +196,28 @@ public final class Applier implements AutoCloseable {
             journal.budget().release(layer.budgetBytes());
             if (volume.mode() == WriteMode.JOURNALED) {
                 return;
+            }
+        }
+    }
+
+    /** From now on {@link #close} first puts what is committed into the images, for as long as {@code limit}. */
+    public void settleOnClose(Duration limit) {
+        settleNanos = limit.toNanos();
+    }
+
+    private void settle() {
+        long deadline = System.nanoTime() + settleNanos;
+        for (Volume volume : volumes) {
+            boolean more = !volume.overlay().isEmpty();
+            while (more && volume.failure() == null && System.nanoTime() < deadline) {
+                more = (attend(volume) || volume.overlay().committedBytes() > 0) && !troubles.containsKey(volume);
+            }
+            if (!volume.overlay().isEmpty()) {
+                LOG.warn(
+                        "{}: the journal still holds writes that are not in {}; start the server again before that file is"
+                                + " used for anything else",
+                        volume.name(),
+                        volume.image().path());
             }
         }
     }

@@ -16,6 +16,7 @@ import io.vmft.blk.volume.Volume;
 import io.vmft.blk.volume.VolumeTable;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
 import java.util.Deque;
@@ -36,6 +37,7 @@ public final class BlkServer implements AutoCloseable {
     private final VolumeTable volumes;
     private final JournalBudget budget;
     private final Coordinator coordinator;
+    private final Applier applier;
     private final ControlServer control;
     private final NbdServer nbd;
     private final AtomicBoolean closed = new AtomicBoolean();
@@ -45,12 +47,14 @@ public final class BlkServer implements AutoCloseable {
             VolumeTable volumes,
             JournalBudget budget,
             Coordinator coordinator,
+            Applier applier,
             ControlServer control,
             NbdServer nbd) {
         this.parts = parts;
         this.volumes = volumes;
         this.budget = budget;
         this.coordinator = coordinator;
+        this.applier = applier;
         this.control = control;
         this.nbd = nbd;
     }
@@ -112,7 +116,7 @@ public final class BlkServer implements AutoCloseable {
             budget.close();
             volumes.close();
         });
-        return new BlkServer(parts, volumes, budget, coordinator, control, nbd);
+        return new BlkServer(parts, volumes, budget, coordinator, applier, control, nbd);
     }
 
     /** Where engines connect, with the port that was found for port 0. */
@@ -143,6 +147,15 @@ public final class BlkServer implements AutoCloseable {
     /** How full the journal is. */
     public JournalBudget journalBudget() {
         return budget;
+    }
+
+    /**
+     * As {@link #close}, and puts what is committed into the images before, for as long as {@code limit}: after that a closed VM's image
+     * is whole without this server. What was not reached is logged by volume.
+     */
+    public void settleAndClose(Duration limit) {
+        applier.settleOnClose(limit);
+        close();
     }
 
     /** Cuts connections, finishes what runs, and returns when nothing is left. What the journal holds stays there. */

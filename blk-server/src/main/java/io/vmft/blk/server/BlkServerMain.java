@@ -7,6 +7,7 @@ import java.io.PrintStream;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -23,6 +24,9 @@ import picocli.CommandLine.Option;
         description = "Serves disks over NBD and keeps a protected VM's writes by epoch.",
         sortOptions = false)
 public final class BlkServerMain implements Callable<Integer> {
+    /** Less than what a service manager waits before it kills. */
+    private static final Duration SETTLE_LIMIT = Duration.ofSeconds(60);
+
     @Option(
             names = "--data",
             required = true,
@@ -122,7 +126,7 @@ public final class BlkServerMain implements Callable<Integer> {
         CountDownLatch closed = new CountDownLatch(1);
         // A JVM that ends by a signal has its own exit status; a clean end is 0.
         Thread hook = Thread.ofPlatform().name("shutdown").unstarted(() -> {
-            server.close();
+            server.settleAndClose(SETTLE_LIMIT);
             closed.countDown();
             Runtime.getRuntime().halt(0);
         });
