@@ -131,7 +131,9 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                     context.vm() + ": cannot be paused while protection begins or ends; ask again"));
         }
         paused = true;
-        return current == null ? vm.stop().thenApply(stopped -> 0L) : current.pause();
+        return current == null
+                ? vm.stop().thenApply(stopped -> 0L)
+                : current.checkpoints().pause();
     }
 
     @Override
@@ -144,7 +146,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 .thenRunAsync(
                         () -> {
                             if (session != null) {
-                                session.resume();
+                                session.checkpoints().resume();
                             }
                         },
                         context.loop());

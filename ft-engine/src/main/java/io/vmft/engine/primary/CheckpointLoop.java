@@ -1,0 +1,369 @@
+package io.vmft.engine.primary;
+
+import io.netty.buffer.ByteBuf;
+import io.vmft.engine.EngineContext;
+import io.vmft.engine.EngineException;
+import io.vmft.engine.blk.BlkControl;
+import io.vmft.engine.pipeline.CheckpointPipeline;
+import io.vmft.engine.pipeline.PipelineAction;
+import io.vmft.engine.pipeline.PipelineAction.Abort;
+import io.vmft.engine.pipeline.PipelineAction.Commit;
+import io.vmft.engine.pipeline.PipelineAction.ConfirmSealed;
+import io.vmft.engine.pipeline.PipelineAction.Mark;
+import io.vmft.engine.pipeline.PipelineAction.Release;
+import io.vmft.engine.pipeline.PipelineAction.Seal;
+import io.vmft.engine.pipeline.PipelineAction.SendEnd;
+import io.vmft.engine.pipeline.PipelineAction.TellCommitted;
+import io.vmft.engine.pipeline.PipelineAction.Trigger;
+import io.vmft.engine.pipeline.PipelineAction.VoidPause;
+import io.vmft.engine.replication.Link;
+import io.vmft.engine.vm.GuestVm;
+import io.vmft.kvm.Chunk;
+import io.vmft.kvm.Harvest;
+import io.vmft.proto.blk.v1.EpochReply;
+import io.vmft.proto.blk.v1.Refusal;
+import io.vmft.proto.checkpoint.Frame;
+import io.vmft.proto.checkpoint.FrameType;
+import io.vmft.proto.checkpoint.PagesPayload;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The epochs of one {@link ProtectionSession}: ends them in time and carries out what the {@link CheckpointPipeline} decides. On the
+ * engine's loop only. Once stopped it gives slots back and does nothing more.
+ */
+final class CheckpointLoop {
+    /** Hears what becomes of the epochs; the session, which may stop the loop from any of these. */
+    interface Owner {
+        /** From the first commit on the backup can take over. */
+        void firstCommitted();
+
+        /** Another host runs the VM now. */
+        void fenced(String message);
+
+        /** No checkpoint can be made any more. */
+        void failed(String reason);
+    }
+
+    private static final Logger log = LoggerFactory.getLogger(CheckpointLoop.class);
+    private static final long STORAGE_RETRY_MILLIS = 200;
+    private static final int MAX_OUTPUT_BYTES = 256 << 10;
+
+    private final EngineContext context;
+    private final GuestVm vm;
+    private final Link link;
+    private final long generation;
+    private final EpochStats stats;
+    private final Owner owner;
+    private final CheckpointPipeline pipeline;
+
+    /** An operator's pause; null while the guest is to run. */
+    private @Nullable CompletableFuture<Long> standing;
+
+    /** The checkpoint made of the stopped guest, 0 before. */
+    private long standingEpoch;
+
+    private boolean started;
+    private boolean ended;
+    private boolean due;
+    private boolean saving;
+    private boolean committedOnce;
+    private long outputSentThrough;
+
+    /**
+     * Makes a loop that is not started.
+     *
+     * @param generation under which the backup is protected
+     * @param firstEpoch greater than every epoch sealed before
+     */
+    CheckpointLoop(
+            EngineContext context,
+            GuestVm vm,
+            Link link,
+            long generation,
+            long firstEpoch,
+            EpochStats stats,
+            Owner owner) {
+        this.context = context;
+        this.vm = vm;
+        this.link = link;
+        this.generation = generation;
+        this.stats = stats;
+        this.owner = owner;
+        this.pipeline =
+                new CheckpointPipeline(firstEpoch, context.config().protection().maxInFlight());
+    }
+
+    /** The backup's memory is close enough: checkpoints begin. */
+    void start() {
+        started = true;
+        vm.watchInput(new InputForwarder(link));
+        tick();
+    }
+
+    /** No more checkpoints; a pause that waits for its seal goes on at once. */
+    void stop(String reason) {
+        ended = true;
+        vm.watchInput(null);
+        vm.tracker().voidCheckpoint(pipeline.openEpoch() - 1);
+        if (standing != null) {
+            standing.completeExceptionally(new EngineException(context.vm() + ": the backup was lost: " + reason));
+        }
+    }
+
+    /** The backup holds the whole checkpoint. */
+    void complete(long epoch) {
+        run(pipeline.complete(epoch));
+    }
+
+    boolean hasCommitted() {
+        return committedOnce;
+    }
+
+    /** What the epochs are, for showing them. */
+    CheckpointPipeline epochs() {
+        return pipeline;
+    }
+
+    /** The policy: an epoch ends one interval after the VM went on. */
+    private void tick() {
+        due = true;
+        pauseIfDue();
+    }
+
+    private void pauseIfDue() {
+        if (standing != null) {
+            standStill();
+        } else if (started && !ended && due && !saving && pipeline.canPause()) {
+            due = false;
+            run(pipeline.due());
+        }
+    }
+
+    /** Stops the guest and makes one more checkpoint; completes when that is committed. */
+    CompletableFuture<Long> pause() {
+        CompletableFuture<Long> result = new CompletableFuture<>();
+        standing = result;
+        pauseIfDue();
+        return result;
+    }
+
+    void resume() {
+        standing = null;
+        standingEpoch = 0;
+        tick();
+    }
+
+    void paused(long epoch) {
+        run(pipeline.paused(epoch));
+    }
+
+    /** Once, as soon as the pipeline has room: stop the guest, and the checkpoint after that finds it where it stays. */
+    private void standStill() {
+        if (ended || saving || standingEpoch != 0 || !pipeline.canPause()) {
+            return;
+        }
+        standingEpoch = pipeline.openEpoch();
+        vm.stop()
+                .whenCompleteAsync(
+                        (stopped, failure) -> {
+                            if (failure != null) {
+                                owner.failed("QEMU does not stop: " + failure.getMessage());
+                            } else if (!ended) {
+                                run(pipeline.due());
+                            }
+                        },
+                        context.loop());
+    }
+
+    void chunk(Chunk chunk) {
+        if (ended) {
+            vm.tracker().release(chunk.slot());
+            return;
+        }
+        ByteBuf payload = PagesPayload.join(chunk.pageCount(), chunk.pageIndexes(), chunk.pages());
+        link.send(new Frame(FrameType.PAGES, chunk.epoch(), payload))
+                .addListener(sent -> vm.tracker().release(chunk.slot()));
+    }
+
+    void harvested(Harvest harvest) {
+        stats.dirtyPages(harvest.dirtyPages());
+        if (!harvest.valid()) {
+            stats.voided();
+            standingEpoch = 0;
+        }
+        run(pipeline.harvested(harvest.epoch(), harvest.valid(), harvest.dirtyPages()));
+    }
+
+    void resumed(long pauseNanos) {
+        if (started && !ended) {
+            stats.pause(pauseNanos);
+        }
+    }
+
+    private void save(long epoch) {
+        saving = true;
+        vm.saveState(epoch)
+                .whenCompleteAsync(
+                        (done, failure) -> {
+                            saving = false;
+                            if (failure != null && !ended) {
+                                log.warn(
+                                        "{}: epoch {}: QEMU could not save its state: {}",
+                                        context.vm(),
+                                        epoch,
+                                        failure.getMessage());
+                                vm.tracker().voidCheckpoint(epoch);
+                                run(pipeline.saveFailed(epoch));
+                            }
+                            context.loop()
+                                    .schedule(
+                                            this::tick,
+                                            context.config()
+                                                    .protection()
+                                                    .epoch()
+                                                    .toNanos(),
+                                            TimeUnit.NANOSECONDS);
+                        },
+                        context.loop());
+    }
+
+    private void run(List<PipelineAction> actions) {
+        for (PipelineAction action : actions) {
+            if (ended) {
+                return;
+            }
+            run(action);
+        }
+    }
+
+    private void run(PipelineAction action) {
+        switch (action) {
+            case Trigger(long epoch) -> save(epoch);
+            case Mark(long epoch) -> vm.endEpochOutput(epoch);
+            case Seal(long epoch) -> seal(epoch);
+            case ConfirmSealed(long epoch) -> vm.tracker().sealed(epoch);
+            case VoidPause(long epoch) -> vm.tracker().voidCheckpoint(epoch);
+            case Abort(long epoch) -> link.send(FrameType.ABORT, epoch);
+            case SendEnd(long epoch, long pages) -> sendEnd(epoch, pages);
+            case Commit(long epoch) -> commit(epoch);
+            case Release(long epoch) -> vm.releaseOutput(epoch);
+            case TellCommitted(long epoch) -> {
+                link.send(FrameType.COMMITTED, epoch);
+                committed();
+            }
+        }
+    }
+
+    private void seal(long epoch) {
+        context.control()
+                .seal(context.vm(), generation, epoch, GuestVm.PAUSE_TIMEOUT)
+                .whenCompleteAsync(
+                        (reply, failure) -> {
+                            if (ended) {
+                                return;
+                            }
+                            if (reply != null && !reply.hasRefusal()) {
+                                run(pipeline.sealed(epoch));
+                            } else if (!isFenced(reply)) {
+                                log.warn(
+                                        "{}: epoch {}: not sealed, trying again with the next: {}",
+                                        context.vm(),
+                                        epoch,
+                                        why(reply, failure));
+                                run(pipeline.sealFailed(epoch));
+                            }
+                        },
+                        context.loop());
+    }
+
+    private void sendEnd(long epoch, long pages) {
+        byte[] state;
+        try {
+            state = vm.savedState();
+        } catch (IOException e) {
+            owner.failed("cannot read the device state QEMU saved: " + e.getMessage());
+            return;
+        }
+        sendOutput(epoch);
+        link.send(FrameType.DEVICE_STATE, epoch, state);
+        link.send(FrameType.END, epoch, ByteBuffer.allocate(8).putLong(pages).array());
+        pauseIfDue();
+    }
+
+    /** A copy of what is held: if this host dies before it may send it, the backup does. */
+    private void sendOutput(long epoch) {
+        ByteBuf frames = link.buffer(MAX_OUTPUT_BYTES);
+        vm.copyHeldOutput(outputSentThrough, epoch, MAX_OUTPUT_BYTES - MAX_OUTPUT_BYTES / 8, frames);
+        outputSentThrough = epoch;
+        if (frames.isReadable()) {
+            link.send(new Frame(FrameType.OUTPUT, epoch, frames));
+        } else {
+            frames.release();
+        }
+    }
+
+    private void commit(long epoch) {
+        if (ended) {
+            return;
+        }
+        context.control()
+                .commit(context.vm(), generation, epoch)
+                .whenCompleteAsync(
+                        (reply, failure) -> {
+                            if (ended) {
+                                return;
+                            }
+                            if (reply != null && !reply.hasRefusal()) {
+                                long before = pipeline.committedEpoch();
+                                run(pipeline.committed(epoch));
+                                if (standing != null && standingEpoch == epoch) {
+                                    standing.complete(epoch);
+                                }
+                                stats.committed(before == 0 ? 1 : epoch - before);
+                                pauseIfDue();
+                            } else if (!isFenced(reply)) {
+                                commitFailed(epoch, reply, failure);
+                            }
+                        },
+                        context.loop());
+    }
+
+    private void commitFailed(long epoch, @Nullable EpochReply reply, @Nullable Throwable failure) {
+        if (reply != null && reply.getRefusal().getCode() == Refusal.Code.STORAGE_FAILED) {
+            // Output stays held; an operator makes room, or the VM stands still at its limits.
+            log.warn("{}: epoch {}: not committed, trying again: {}", context.vm(), epoch, why(reply, failure));
+            context.loop().schedule(() -> commit(epoch), STORAGE_RETRY_MILLIS, TimeUnit.MILLISECONDS);
+        } else {
+            owner.failed("block server did not commit epoch " + epoch + ": " + why(reply, failure));
+        }
+    }
+
+    private boolean isFenced(@Nullable EpochReply reply) {
+        if (reply == null || reply.getRefusal().getCode() != Refusal.Code.FENCED) {
+            return false;
+        }
+        owner.fenced(reply.getRefusal().getMessage());
+        return true;
+    }
+
+    private static String why(@Nullable EpochReply reply, @Nullable Throwable failure) {
+        if (reply != null) {
+            return reply.getRefusal().getMessage();
+        }
+        return failure == null ? "no answer" : BlkControl.describe(failure);
+    }
+
+    private void committed() {
+        if (!committedOnce) {
+            committedOnce = true;
+            owner.firstCommitted();
+        }
+    }
+}
