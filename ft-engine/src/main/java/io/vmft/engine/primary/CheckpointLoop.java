@@ -193,6 +193,7 @@ final class CheckpointLoop {
     }
 
     void harvested(Harvest harvest) {
+        log.trace("{}: {}", context.vm(), harvest);
         stats.dirtyPages(harvest.dirtyPages());
         if (!harvest.valid()) {
             stats.voided();
