@@ -119,7 +119,9 @@ public final class NbdServer implements AutoCloseable {
         ChannelFuture bound = bootstrap.bind(transport.socketAddress(address)).awaitUninterruptibly();
         if (!bound.isSuccess()) {
             throw new IOException(
-                    "cannot listen on " + address + ": " + bound.cause().getMessage(), bound.cause());
+                    "cannot listen on " + address + ": " + bound.cause().getMessage()
+                            + "; stop what listens there or choose another --listen",
+                    bound.cause());
         }
         listeners.add(bound.channel());
         return bound.channel();

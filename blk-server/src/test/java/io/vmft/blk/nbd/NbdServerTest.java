@@ -595,6 +595,7 @@ class NbdServerTest {
         assertThatThrownBy(() -> NbdServer.start(
                         new OneExport(new MemoryView(SIZE_BYTES)), List.of(LOOPBACK, taken), NbdLimits.DEFAULT))
                 .isInstanceOf(IOException.class)
-                .hasMessageContaining("cannot listen on " + taken);
+                .hasMessageContaining("cannot listen on " + taken)
+                .hasMessageContaining("choose another --listen");
     }
 }
