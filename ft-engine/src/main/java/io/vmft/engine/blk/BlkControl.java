@@ -145,7 +145,7 @@ public final class BlkControl implements AutoCloseable {
                     if (closed || !mayBeAnsweredLater(failure)) {
                         return CompletableFuture.<T>failedFuture(failure);
                     }
-                    log.warn("{}: {} not answered ({}), asking again", address, call, failure.getMessage());
+                    log.warn("block server {}: {} not answered ({}), asking again", address, call, code(failure));
                     return CompletableFuture.supplyAsync(
                                     () -> untilAnswered(call, attempt),
                                     CompletableFuture.delayedExecutor(
@@ -153,6 +153,11 @@ public final class BlkControl implements AutoCloseable {
                             .thenCompose(Function.identity());
                 })
                 .thenCompose(Function.identity());
+    }
+
+    /** The status alone: what gRPC adds to it are pages of its own inner life. */
+    private static String code(Throwable failure) {
+        return Status.fromThrowable(failure).getCode().toString();
     }
 
     private static boolean mayBeAnsweredLater(Throwable failure) {
