@@ -149,11 +149,26 @@ public final class EngineMain {
         }
     }
 
-    @Command(name = "protect", description = "Protects a running VM; returns when it is protected.")
-    static final class Protect implements Callable<Integer> {
+    /** Something asked of a running engine. */
+    abstract static class Question implements Callable<Integer> {
         @Parameters(index = "0", paramLabel = "VM", description = "The VM's name.")
         String vm = "";
 
+        @Mixin
+        Place place = new Place();
+
+        String ask(String line) throws EngineException {
+            return MonitorClient.ask(VmPaths.monitorSocket(place.runDir, vm), vm, line);
+        }
+
+        int askAndPrint(String line) throws EngineException {
+            System.out.println(ask(line));
+            return 0;
+        }
+    }
+
+    @Command(name = "protect", description = "Protects a running VM; returns when it is protected.")
+    static final class Protect extends Question {
         @Parameters(
                 index = "1",
                 arity = "0..1",
@@ -161,35 +176,23 @@ public final class EngineMain {
                 description = "The standby (default: those of the VM's file).")
         String standby = "";
 
-        @Mixin
-        Place place = new Place();
-
         @Override
         public Integer call() throws EngineException {
-            System.out.println(ask(place, vm, ("protect " + standby).strip()));
-            return 0;
+            return askAndPrint(("protect " + standby).strip());
         }
     }
 
     @Command(name = "status", description = "How a VM's engine on this host stands.")
-    static final class Status implements Callable<Integer> {
-        @Parameters(paramLabel = "VM", description = "The VM's name.")
-        String vm = "";
-
+    static final class Status extends Question {
         @Option(names = "--json", description = "As one JSON object.")
         boolean json;
 
-        @Mixin
-        Place place = new Place();
-
         @Override
         public Integer call() throws EngineException, JsonProcessingException {
-            String answer = ask(place, vm, "status");
             if (json) {
-                System.out.println(answer);
-                return 0;
+                return askAndPrint("status");
             }
-            JsonNode status = new ObjectMapper().readTree(answer);
+            JsonNode status = new ObjectMapper().readTree(ask("status"));
             status.properties()
                     .forEach(entry -> System.out.printf(
                             "%-18s %s%n",
@@ -202,52 +205,27 @@ public final class EngineMain {
     }
 
     @Command(name = "pause", description = "Stops the guest at a committed checkpoint; says at which epoch.")
-    static final class Pause implements Callable<Integer> {
-        @Parameters(paramLabel = "VM", description = "The VM's name.")
-        String vm = "";
-
-        @Mixin
-        Place place = new Place();
-
+    static final class Pause extends Question {
         @Override
         public Integer call() throws EngineException {
-            System.out.println(ask(place, vm, "pause"));
-            return 0;
+            return askAndPrint("pause");
         }
     }
 
     @Command(name = "resume", description = "Lets a paused guest go on.")
-    static final class Resume implements Callable<Integer> {
-        @Parameters(paramLabel = "VM", description = "The VM's name.")
-        String vm = "";
-
-        @Mixin
-        Place place = new Place();
-
+    static final class Resume extends Question {
         @Override
         public Integer call() throws EngineException {
-            System.out.println(ask(place, vm, "resume"));
-            return 0;
+            return askAndPrint("resume");
         }
     }
 
     @Command(name = "stop", description = "Ends a VM (as if its power went), or a standby's wait.")
-    static final class Stop implements Callable<Integer> {
-        @Parameters(paramLabel = "VM", description = "The VM's name.")
-        String vm = "";
-
-        @Mixin
-        Place place = new Place();
-
+    static final class Stop extends Question {
         @Override
         public Integer call() throws EngineException {
-            System.out.println(ask(place, vm, "stop"));
-            return 0;
+            return askAndPrint("stop");
         }
-    }
-
-    private static String ask(Place place, String vm, String line) throws EngineException {
-        return MonitorClient.ask(VmPaths.monitorSocket(place.runDir, vm), vm, line);
     }
 
     private static VmConfig load(Path file, @Nullable String blkServer) throws ConfigException {

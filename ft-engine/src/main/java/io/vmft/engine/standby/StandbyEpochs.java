@@ -76,7 +76,8 @@ public final class StandbyEpochs implements AutoCloseable {
         try {
             Staged staged = opened(epoch);
             PagesPayload part = PagesPayload.parse(payload, image.pages());
-            staged.pages.add(new PagesPayload(payload.retain(), part.count()));
+            payload.retain();
+            staged.pages.add(part);
             staged.pageCount += part.count();
         } finally {
             payload.release();

@@ -284,11 +284,10 @@ public final class GuestVm implements AutoCloseable {
     /** Sends frames that this guest sent on the host that ran it before. */
     public void sendFromBefore(ByteBuf frames) {
         NetFrames.forEach(frames, gates.size(), (card, offset, length) -> {
-            byte[] frame = new byte[length];
-            frames.getBytes(offset, frame);
             // The tap takes memory outside the heap only.
             try (Arena arena = Arena.ofConfined()) {
-                MemorySegment memory = arena.allocate(length).copyFrom(MemorySegment.ofArray(frame));
+                MemorySegment memory = arena.allocate(length);
+                frames.getBytes(offset, memory.asByteBuffer());
                 gates.get(card).sendFromBefore(memory, 0, length);
             }
         });
