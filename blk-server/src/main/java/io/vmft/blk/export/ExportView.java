@@ -2,6 +2,7 @@ package io.vmft.blk.export;
 
 import io.netty.buffer.ByteBuf;
 import java.io.IOException;
+import java.util.List;
 
 /**
  * One connection's view of a volume. Calls block for as long as storage takes and may come from several threads at once;
@@ -33,11 +34,44 @@ public interface ExportView extends AutoCloseable {
      */
     void writeZeroes(long offset, long lengthBytes, boolean punchHole, boolean fua) throws IOException;
 
+    /**
+     * Whether {@link #writeZeroes} costs much less than writing as many bytes ({@code NBD_CMD_FLAG_FAST_ZERO}).
+     *
+     * @param punchHole as it will be asked for
+     */
+    boolean zeroesFast(boolean punchHole);
+
     /** The range reads as zeroes afterwards. */
     void trim(long offset, long lengthBytes, boolean fua) throws IOException;
 
     /** Makes every write answered before, on any connection of this primary, as safe as the volume's mode promises. */
     void flush() throws IOException;
+
+    /** Reads ahead what may be read soon ({@code NBD_CMD_CACHE}): a hint. */
+    void cache(long offset, long lengthBytes) throws IOException;
+
+    /**
+     * Metadata contexts that answer a client's query: for {@code NBD_OPT_SET_META_CONTEXT} those that carry exactly this name, for
+     * {@code NBD_OPT_LIST_META_CONTEXT} also those whose name begins with a query that ends in a colon.
+     *
+     * @param query {@code namespace:leaf}, not trusted
+     * @param list whether the client only wants to see them
+     * @return full names, few; empty if the query fits none
+     */
+    List<String> contexts(String query, boolean list);
+
+    /**
+     * What is at a range, in one context.
+     *
+     * @param context a name {@link #contexts} gave
+     * @param limit how many extents at most, from 1
+     * @return extents in order and without gaps from {@code offset} on, neighbours with different flags; they may end before the range
+     *     does (at least one is returned), and the last may reach past its end, but not past the volume's
+     */
+    List<BlockStatus> blockStatus(String context, long offset, long lengthBytes, int limit) throws IOException;
+
+    /** For people: a line on what is served ({@code NBD_INFO_DESCRIPTION}). */
+    String description();
 
     @Override
     void close();

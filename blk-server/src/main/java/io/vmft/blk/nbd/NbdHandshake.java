@@ -4,6 +4,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.util.concurrent.Future;
+import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.Exports;
@@ -33,6 +34,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
     private final NbdServerDecoder decoder;
     private final CutLog cutLog;
 
+    private final ClientIdentity client = ClientIdentity.UNKNOWN;
     private NbdClientFlags clientFlags = new NbdClientFlags(false, false);
     private boolean structured;
     private int options;
@@ -147,7 +149,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
     }
 
     private void list(ChannelHandlerContext ctx) {
-        ask(ctx, exports::names, names -> {
+        ask(ctx, () -> exports.names(client), names -> {
             List<NbdOptionReply> replies = new ArrayList<>();
             names.forEach(name -> replies.add(new NbdOptionReply.Server(Nbd.OPT_LIST, name, "")));
             replies.add(new NbdOptionReply.Ack(Nbd.OPT_LIST));
@@ -183,7 +185,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
 
     private Admission open(String name, Runnable onRevoked) {
         try {
-            return new Admission.Granted(exports.open(name, onRevoked));
+            return new Admission.Granted(exports.open(name, client, onRevoked));
         } catch (ExportRefusedException e) {
             int replyType = switch (e.reason()) {
                 case UNKNOWN -> Nbd.REP_ERR_UNKNOWN;
@@ -237,7 +239,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
             replies.add(new NbdOptionReply.Name(code, name));
         }
         if (wanted.contains(Nbd.INFO_DESCRIPTION)) {
-            replies.add(new NbdOptionReply.Description(code, "vmft volume " + name));
+            replies.add(new NbdOptionReply.Description(code, view.description()));
         }
         if (wanted.contains(Nbd.INFO_BLOCK_SIZE)) {
             replies.add(new NbdOptionReply.BlockSize(code, 1, PREFERRED_BLOCK_BYTES, Nbd.MAX_PAYLOAD_BYTES));

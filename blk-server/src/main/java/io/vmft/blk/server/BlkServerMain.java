@@ -1,5 +1,6 @@
 package io.vmft.blk.server;
 
+import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.nbd.ListenAddress;
 import io.vmft.blk.nbd.NbdLimits;
 import java.io.IOException;
@@ -177,7 +178,7 @@ public final class BlkServerMain implements Callable<Integer> {
             line.append(' ').append(address.uri(""));
         }
         for (ListenAddress address : server.nbdAddresses()) {
-            for (String export : server.exports().names()) {
+            for (String export : server.exports().names(ClientIdentity.UNKNOWN)) {
                 line.append(' ').append(address.uri(export));
             }
         }

@@ -1,5 +1,6 @@
 package io.vmft.blk.volume;
 
+import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.export.ExportRefusedException.Reason;
 import io.vmft.blk.export.ExportView;
@@ -39,7 +40,7 @@ public final class VolumeTable implements Exports {
     }
 
     @Override
-    public List<String> names() {
+    public List<String> names(ClientIdentity client) {
         List<String> names = new ArrayList<>();
         for (Map.Entry<String, Volume> entry : volumes.entrySet()) {
             Admission admission = entry.getValue().admission();
@@ -58,7 +59,7 @@ public final class VolumeTable implements Exports {
     }
 
     @Override
-    public ExportView open(String exportName, Runnable onRevoked) throws ExportRefusedException {
+    public ExportView open(String exportName, ClientIdentity client, Runnable onRevoked) throws ExportRefusedException {
         int at = exportName.lastIndexOf('@');
         String name = at < 0 ? exportName : exportName.substring(0, at);
         Volume volume = volumes.get(name);

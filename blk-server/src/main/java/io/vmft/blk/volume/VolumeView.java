@@ -1,9 +1,11 @@
 package io.vmft.blk.volume;
 
 import io.netty.buffer.ByteBuf;
+import io.vmft.blk.export.BlockStatus;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.journal.RecordKind;
 import java.io.IOException;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /** One connection's view: the generation it came with, checked at every call. */
@@ -67,6 +69,34 @@ final class VolumeView implements ExportView {
     @Override
     public void trim(long offset, long lengthBytes, boolean fua) throws IOException {
         clear(RecordKind.TRIM, offset, lengthBytes, fua);
+    }
+
+    @Override
+    public boolean zeroesFast(boolean punchHole) {
+        return volume.mode() != WriteMode.DIRECT;
+    }
+
+    @Override
+    public void cache(long offset, long lengthBytes) throws IOException {
+        checkOpen();
+    }
+
+    @Override
+    public List<String> contexts(String query, boolean list) {
+        boolean asked = list ? BlockStatus.ALLOCATION.startsWith(query) && query.endsWith(":") : false;
+        return asked || query.equals(BlockStatus.ALLOCATION) ? List.of(BlockStatus.ALLOCATION) : List.of();
+    }
+
+    /** Everything counts as data. */
+    @Override
+    public List<BlockStatus> blockStatus(String context, long offset, long lengthBytes, int limit) throws IOException {
+        checkOpen();
+        return List.of(new BlockStatus(lengthBytes, 0));
+    }
+
+    @Override
+    public String description() {
+        return "vmft volume " + volume.name();
     }
 
     private void clear(RecordKind kind, long offset, long lengthBytes, boolean fua) throws IOException {

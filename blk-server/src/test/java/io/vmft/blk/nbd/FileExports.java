@@ -1,6 +1,8 @@
 package io.vmft.blk.nbd;
 
 import io.netty.buffer.ByteBuf;
+import io.vmft.blk.export.BlockStatus;
+import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.Exports;
@@ -42,12 +44,12 @@ final class FileExports implements Exports {
     }
 
     @Override
-    public List<String> names() {
+    public List<String> names(ClientIdentity client) {
         return files.keySet().stream().sorted().toList();
     }
 
     @Override
-    public ExportView open(String exportName, Runnable onRevoked) throws ExportRefusedException {
+    public ExportView open(String exportName, ClientIdentity client, Runnable onRevoked) throws ExportRefusedException {
         switch (exportName) {
             case "held" ->
                 throw new ExportRefusedException(ExportRefusedException.Reason.POLICY, "held is held by vm1@7");
@@ -131,6 +133,32 @@ final class FileExports implements Exports {
         @Override
         public void trim(long offset, long lengthBytes, boolean fua) throws IOException {
             writeZeroes(offset, lengthBytes, true, fua);
+        }
+
+        @Override
+        public boolean zeroesFast(boolean punchHole) {
+            return false;
+        }
+
+        @Override
+        public void cache(long offset, long lengthBytes) throws IOException {}
+
+        @Override
+        public List<String> contexts(String query, boolean list) {
+            return query.equals(BlockStatus.ALLOCATION) || (list && query.equals("base:"))
+                    ? List.of(BlockStatus.ALLOCATION)
+                    : List.of();
+        }
+
+        @Override
+        public List<BlockStatus> blockStatus(String context, long offset, long lengthBytes, int limit)
+                throws IOException {
+            return List.of(new BlockStatus(lengthBytes, 0));
+        }
+
+        @Override
+        public String description() {
+            return "a test's volume";
         }
 
         @Override

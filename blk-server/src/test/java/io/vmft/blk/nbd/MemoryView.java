@@ -1,8 +1,10 @@
 package io.vmft.blk.nbd;
 
 import io.netty.buffer.ByteBuf;
+import io.vmft.blk.export.BlockStatus;
 import io.vmft.blk.export.ExportView;
 import java.io.IOException;
+import java.util.List;
 
 /** A volume in memory, to be subclassed where a test wants storage to behave in some way. */
 class MemoryView implements ExportView {
@@ -46,6 +48,31 @@ class MemoryView implements ExportView {
     @Override
     public void trim(long offset, long lengthBytes, boolean fua) throws IOException {
         writeZeroes(offset, lengthBytes, true, fua);
+    }
+
+    @Override
+    public boolean zeroesFast(boolean punchHole) {
+        return true;
+    }
+
+    @Override
+    public void cache(long offset, long lengthBytes) throws IOException {}
+
+    @Override
+    public List<String> contexts(String query, boolean list) {
+        return query.equals(BlockStatus.ALLOCATION) || (list && query.equals("base:"))
+                ? List.of(BlockStatus.ALLOCATION)
+                : List.of();
+    }
+
+    @Override
+    public List<BlockStatus> blockStatus(String context, long offset, long lengthBytes, int limit) throws IOException {
+        return List.of(new BlockStatus(lengthBytes, 0));
+    }
+
+    @Override
+    public String description() {
+        return "a test's volume";
     }
 
     @Override

@@ -1,5 +1,6 @@
 package io.vmft.blk.nbd;
 
+import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.Exports;
@@ -19,12 +20,12 @@ final class OneExport implements Exports {
     }
 
     @Override
-    public List<String> names() {
+    public List<String> names(ClientIdentity client) {
         return List.of("disk");
     }
 
     @Override
-    public ExportView open(String exportName, Runnable onRevoked) throws ExportRefusedException {
+    public ExportView open(String exportName, ClientIdentity client, Runnable onRevoked) throws ExportRefusedException {
         return switch (exportName) {
             case "disk" -> {
                 revocation = onRevoked;

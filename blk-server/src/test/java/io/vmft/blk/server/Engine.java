@@ -2,6 +2,7 @@ package io.vmft.blk.server;
 
 import io.vmft.blk.control.Coordinator;
 import io.vmft.blk.control.Coordinator.Outcome;
+import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.volume.Volume;
@@ -120,15 +121,15 @@ final class Engine {
     }
 
     ExportView bare() throws ExportRefusedException {
-        return server.exports().open(volume, () -> {});
+        return server.exports().open(volume, ClientIdentity.UNKNOWN, () -> {});
     }
 
     ExportView primary() throws ExportRefusedException {
-        return server.exports().open(volume + "@" + record().getPrimaryGeneration(), () -> {});
+        return server.exports().open(volume + "@" + record().getPrimaryGeneration(), ClientIdentity.UNKNOWN, () -> {});
     }
 
     ExportView standby() throws ExportRefusedException {
-        return server.exports().open(volume + "@" + record().getStandbyGeneration(), () -> {});
+        return server.exports().open(volume + "@" + record().getStandbyGeneration(), ClientIdentity.UNKNOWN, () -> {});
     }
 
     Volume volume() {

@@ -3,6 +3,7 @@ package io.vmft.blk.server;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.FencedException;
@@ -74,14 +75,15 @@ class EpochLifeTest {
     @Test
     void aVolumeHeldByAVmIsNotServedUnderItsBareNameAndBareViewsAreCut() throws Exception {
         AtomicInteger cut = new AtomicInteger();
-        ExportView bare = server.exports().open("disk", cut::incrementAndGet);
+        ExportView bare = server.exports().open("disk", ClientIdentity.UNKNOWN, cut::incrementAndGet);
         ArbiterRecord record = engine.open("hostA");
         assertThat(cut).hasValue(1);
         assertThatThrownBy(() -> Blocks.write(bare, 0, 'x')).isInstanceOf(FencedException.class);
         assertThatThrownBy(() -> engine.bare())
                 .isInstanceOf(ExportRefusedException.class)
                 .hasMessageContaining("vm1");
-        assertThat(server.exports().names()).containsExactly("disk@" + record.getPrimaryGeneration());
+        assertThat(server.exports().names(ClientIdentity.UNKNOWN))
+                .containsExactly("disk@" + record.getPrimaryGeneration());
     }
 
     @Test
