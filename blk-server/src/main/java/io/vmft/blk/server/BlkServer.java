@@ -94,15 +94,17 @@ public final class BlkServer implements AutoCloseable {
         for (long mark : settled.values()) {
             newest = Math.max(newest, mark);
         }
-        JournalBudget budget = new JournalBudget(config.journalLimitBytes(), config.writerPatience());
-        Journal.Opened opened =
-                Journal.open(config.files(), data.journal(), config.segmentBytes(), meta, budget, settled, newest);
+        JournalBudget budget = new JournalBudget(
+                config.journal().limitBytes(), config.journal().writerPatience());
+        Journal.Opened opened = Journal.open(
+                config.files(), data.journal(), config.journal().segmentBytes(), meta, budget, settled, newest);
         parts.push(opened.journal());
         VolumeTable volumes = setup.volumes(opened, marks);
         parts.push(() -> closeImages(volumes));
         Recovery.run(meta, opened, volumes, vms, config.bootId());
 
-        Applier applier = Applier.start(opened.journal(), volumes.all(), config.applyInterval());
+        Applier applier =
+                Applier.start(opened.journal(), volumes.all(), config.journal().applyInterval());
         parts.push(applier);
         budget.whenFull(applier::wake);
         applier.wake();

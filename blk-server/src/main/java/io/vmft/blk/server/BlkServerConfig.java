@@ -6,19 +6,16 @@ import io.vmft.blk.nbd.NbdLimits;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
-import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 
 /**
- * A block server's settings.
+ * A block server's settings. Immutable; made by a {@link Builder}, which holds what is not asked for otherwise.
  *
  * @param data where journal and arbiter records are; created if missing
  * @param listen where NBD is served
  * @param control where engines connect (gRPC); port 0: any free port
- * @param journalLimitBytes journal bytes not yet in the images, above which writers wait
- * @param segmentBytes size of the journal's files
- * @param applyInterval how long a protected volume's commits gather before they go to the image
- * @param writerPatience how long a writer waits for journal room before it may exceed the limit by up to a quarter
  * @param bootId of the running kernel: tells a power loss from a killed process
  * @param files how files are opened
  */
@@ -28,149 +25,93 @@ public record BlkServerConfig(
         InetSocketAddress control,
         List<VolumeSpec> volumes,
         NbdLimits nbdLimits,
-        long journalLimitBytes,
-        long segmentBytes,
-        Duration applyInterval,
-        Duration writerPatience,
+        JournalSettings journal,
         String bootId,
         StoreFiles files) {
-    public static final long DEFAULT_JOURNAL_LIMIT_BYTES = 1L << 30;
-    public static final long DEFAULT_SEGMENT_BYTES = 64 << 20;
-    private static final long MIN_SEGMENT_BYTES = 64 << 10;
 
     public BlkServerConfig {
         listen = List.copyOf(listen);
         volumes = List.copyOf(volumes);
-        if (segmentBytes < MIN_SEGMENT_BYTES || segmentBytes > 1L << 30 || segmentBytes % 4096 != 0) {
-            throw new IllegalArgumentException(
-                    "journal segments of " + segmentBytes + " bytes; use a multiple of 4096 from 64K to 1G");
-        }
-        if (journalLimitBytes < 2 * segmentBytes) {
-            throw new IllegalArgumentException(
-                    "a journal of " + journalLimitBytes + " bytes; it must hold two segments of " + segmentBytes);
+        if (listen.isEmpty()) {
+            throw new IllegalArgumentException("nowhere to serve NBD; name an address with --listen :5000");
         }
         if (volumes.isEmpty()) {
             throw new IllegalArgumentException("no volume to serve; name one with --volume NAME=IMAGE");
         }
-        if (volumes.stream().map(VolumeSpec::name).distinct().count() != volumes.size()) {
-            throw new IllegalArgumentException("a volume is named twice");
+        Set<String> names = new HashSet<>();
+        for (VolumeSpec volume : volumes) {
+            if (!names.add(volume.name())) {
+                throw new IllegalArgumentException("volume " + volume.name() + " is named twice");
+            }
         }
     }
 
-    /** The settings a server has when nothing else is asked for. */
-    public static BlkServerConfig of(
-            Path data, List<ListenAddress> listen, InetSocketAddress control, List<VolumeSpec> volumes) {
-        return new BlkServerConfig(
-                data,
-                listen,
-                control,
-                volumes,
-                NbdLimits.DEFAULT,
-                DEFAULT_JOURNAL_LIMIT_BYTES,
-                DEFAULT_SEGMENT_BYTES,
-                Duration.ofSeconds(1),
-                Duration.ofMillis(250),
-                BootId.ofThisHost(),
-                StoreFiles.SYSTEM);
+    /** What a server has when nothing else is asked for; it still needs an address to serve NBD at, and volumes. */
+    public static Builder builder(Path data, InetSocketAddress control) {
+        return new Builder(data, control);
     }
 
     /** For tests: everything on loopback with free ports, a small journal. */
-    public static BlkServerConfig forTest(Path data, List<VolumeSpec> volumes) {
-        return of(
-                        data,
-                        List.of(new ListenAddress.Tcp("127.0.0.1", 0)),
-                        new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
-                        volumes)
-                .withJournal(64 << 20, 4 << 20);
+    public static Builder forTest(Path data, List<VolumeSpec> volumes) {
+        return builder(data, new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
+                .listen(List.of(new ListenAddress.Tcp("127.0.0.1", 0)))
+                .volumes(volumes)
+                .journal(JournalSettings.DEFAULT.withSizes(64 << 20, 4 << 20));
     }
 
-    public BlkServerConfig withJournal(long limitBytes, long segment) {
-        return new BlkServerConfig(
-                data,
-                listen,
-                control,
-                volumes,
-                nbdLimits,
-                limitBytes,
-                segment,
-                applyInterval,
-                writerPatience,
-                bootId,
-                files);
-    }
+    /** Gathers settings; each call replaces what was there. Not thread-safe. */
+    public static final class Builder {
+        private final Path data;
+        private final InetSocketAddress control;
+        private List<ListenAddress> listen = List.of();
+        private List<VolumeSpec> volumes = List.of();
+        private NbdLimits nbdLimits = NbdLimits.DEFAULT;
+        private JournalSettings journal = JournalSettings.DEFAULT;
+        private String bootId = BootId.ofThisHost();
+        private StoreFiles files = StoreFiles.SYSTEM;
 
-    public BlkServerConfig withApplyInterval(Duration interval) {
-        return new BlkServerConfig(
-                data,
-                listen,
-                control,
-                volumes,
-                nbdLimits,
-                journalLimitBytes,
-                segmentBytes,
-                interval,
-                writerPatience,
-                bootId,
-                files);
-    }
+        private Builder(Path data, InetSocketAddress control) {
+            this.data = data;
+            this.control = control;
+        }
 
-    public BlkServerConfig withBootId(String id) {
-        return new BlkServerConfig(
-                data,
-                listen,
-                control,
-                volumes,
-                nbdLimits,
-                journalLimitBytes,
-                segmentBytes,
-                applyInterval,
-                writerPatience,
-                id,
-                files);
-    }
+        public Builder listen(List<ListenAddress> addresses) {
+            listen = addresses;
+            return this;
+        }
 
-    public BlkServerConfig withFiles(StoreFiles other) {
-        return new BlkServerConfig(
-                data,
-                listen,
-                control,
-                volumes,
-                nbdLimits,
-                journalLimitBytes,
-                segmentBytes,
-                applyInterval,
-                writerPatience,
-                bootId,
-                other);
-    }
+        public Builder volumes(List<VolumeSpec> all) {
+            volumes = all;
+            return this;
+        }
 
-    public BlkServerConfig withNbdLimits(NbdLimits limits) {
-        return new BlkServerConfig(
-                data,
-                listen,
-                control,
-                volumes,
-                limits,
-                journalLimitBytes,
-                segmentBytes,
-                applyInterval,
-                writerPatience,
-                bootId,
-                files);
-    }
+        public Builder nbdLimits(NbdLimits limits) {
+            nbdLimits = limits;
+            return this;
+        }
 
-    public BlkServerConfig withWriterPatience(Duration patience) {
-        return new BlkServerConfig(
-                data,
-                listen,
-                control,
-                volumes,
-                nbdLimits,
-                journalLimitBytes,
-                segmentBytes,
-                applyInterval,
-                patience,
-                bootId,
-                files);
+        public Builder journal(JournalSettings settings) {
+            journal = settings;
+            return this;
+        }
+
+        public Builder bootId(String id) {
+            bootId = id;
+            return this;
+        }
+
+        public Builder files(StoreFiles how) {
+            files = how;
+            return this;
+        }
+
+        /**
+         * Puts the settings together.
+         *
+         * @throws IllegalArgumentException with one line for the operator
+         */
+        public BlkServerConfig build() {
+            return new BlkServerConfig(data, listen, control, volumes, nbdLimits, journal, bootId, files);
+        }
     }
 }

@@ -139,23 +139,15 @@ public final class BlkServerMain implements Callable<Integer> {
     }
 
     private BlkServerConfig config() {
-        BlkServerConfig defaults = BlkServerConfig.of(
-                data,
-                addresses(),
-                controlAddress(control),
-                volumes.stream().map(VolumeSpec::parse).toList());
-        return defaults.withJournal(VolumeSpec.bytes(journalLimit), VolumeSpec.bytes(journalSegment))
-                .withNbdLimits(NbdLimits.DEFAULT.withConnections(connections));
-    }
-
-    private List<ListenAddress> addresses() {
-        List<ListenAddress> addresses = Stream.concat(listen.stream(), cujuListen.stream())
-                .map(ListenAddress::parse)
-                .toList();
-        if (addresses.isEmpty()) {
-            throw new IllegalArgumentException("nowhere to serve NBD; name an address with --listen :5000");
-        }
-        return addresses;
+        return BlkServerConfig.builder(data, controlAddress(control))
+                .listen(Stream.concat(listen.stream(), cujuListen.stream())
+                        .map(ListenAddress::parse)
+                        .toList())
+                .volumes(volumes.stream().map(VolumeSpec::parse).toList())
+                .journal(JournalSettings.DEFAULT.withSizes(
+                        VolumeSpec.bytes(journalLimit), VolumeSpec.bytes(journalSegment)))
+                .nbdLimits(NbdLimits.DEFAULT.withConnections(connections))
+                .build();
     }
 
     private static InetSocketAddress controlAddress(String text) {

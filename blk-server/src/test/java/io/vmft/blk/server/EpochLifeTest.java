@@ -35,7 +35,7 @@ class EpochLifeTest {
 
     @BeforeEach
     void start() throws IOException {
-        server = BlkServer.start(config());
+        server = BlkServer.start(config().build());
         engine = new Engine(server, "vm1", "disk");
     }
 
@@ -44,16 +44,16 @@ class EpochLifeTest {
         server.close();
     }
 
-    private BlkServerConfig config() {
+    private BlkServerConfig.Builder config() {
         return BlkServerConfig.forTest(
                         directory.resolve("data"),
                         List.of(VolumeSpec.created("disk", directory.resolve("disk.img"), 1 << 20)))
-                .withApplyInterval(Duration.ofMillis(20));
+                .journal(JournalSettings.DEFAULT.withSizes(64 << 20, 4 << 20).withApplyInterval(Duration.ofMillis(20)));
     }
 
     private void restart(String bootId) throws IOException {
         server.close();
-        server = BlkServer.start(config().withBootId(bootId));
+        server = BlkServer.start(config().bootId(bootId).build());
         engine = new Engine(server, "vm1", "disk");
     }
 

@@ -24,7 +24,8 @@ class SettleTest {
         image = directory.resolve("disk.img");
         server = BlkServer.start(
                 BlkServerConfig.forTest(directory.resolve("data"), List.of(VolumeSpec.created("disk", image, 1 << 20)))
-                        .withApplyInterval(Duration.ofHours(1)));
+                        .journal(JournalSettings.DEFAULT.withApplyInterval(Duration.ofHours(1)))
+                        .build());
         engine = new Engine(server, "vm1", "disk");
     }
 

@@ -46,10 +46,12 @@ class StorageFaultsTest {
         return BlkServerConfig.forTest(
                         directory.resolve("data"),
                         List.of(VolumeSpec.created("disk", directory.resolve("disk.img"), 16 << 20)))
-                .withJournal(LIMIT, SEGMENT)
-                .withApplyInterval(Duration.ofMillis(10))
-                .withWriterPatience(Duration.ofMillis(20))
-                .withFiles(files);
+                .journal(JournalSettings.DEFAULT
+                        .withSizes(LIMIT, SEGMENT)
+                        .withApplyInterval(Duration.ofMillis(10))
+                        .withWriterPatience(Duration.ofMillis(20)))
+                .files(files)
+                .build();
     }
 
     private void restart() throws IOException {

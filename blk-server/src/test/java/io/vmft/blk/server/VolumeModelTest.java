@@ -66,9 +66,11 @@ class VolumeModelTest {
             return BlkServerConfig.forTest(
                             directory.resolve("data"),
                             List.of(VolumeSpec.created("disk", directory.resolve("disk.img"), SIZE)))
-                    .withJournal(16 << 20, 256 << 10)
-                    .withApplyInterval(Duration.ofMillis(1 + random.nextInt(20)))
-                    .withBootId(bootId);
+                    .journal(JournalSettings.DEFAULT
+                            .withSizes(16 << 20, 256 << 10)
+                            .withApplyInterval(Duration.ofMillis(1 + random.nextInt(20))))
+                    .bootId(bootId)
+                    .build();
         }
 
         private void reopenViews() throws Exception {

@@ -38,8 +38,9 @@ final class TestCluster implements AutoCloseable {
     TestCluster(Path directory) throws Exception {
         this.directory = directory;
         this.blk = BlkServer.start(BlkServerConfig.forTest(
-                directory.resolve("blk"),
-                List.of(VolumeSpec.parse("spare=" + directory.resolve("spare.img") + ",size=1M"))));
+                        directory.resolve("blk"),
+                        List.of(VolumeSpec.parse("spare=" + directory.resolve("spare.img") + ",size=1M")))
+                .build());
     }
 
     static void assumeItCanRun(String accelerator) {
