@@ -3,7 +3,7 @@ package io.vmft.engine;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.vmft.engine.config.ConfigException;
+import io.vmft.config.ConfigException;
 import io.vmft.engine.config.VmConfig;
 import io.vmft.engine.monitor.MonitorClient;
 import io.vmft.engine.vm.VmPaths;

@@ -1,5 +1,8 @@
 package io.vmft.engine.config;
 
+import io.vmft.config.ConfigException;
+import io.vmft.config.IoReasons;
+import io.vmft.config.Quantity;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;

@@ -1,6 +1,6 @@
 package io.vmft.engine.config;
 
-import static io.vmft.engine.config.InvalidValueException.require;
+import static io.vmft.config.InvalidValueException.require;
 
 import java.util.Locale;
 import java.util.Optional;

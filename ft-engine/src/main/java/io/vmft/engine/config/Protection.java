@@ -1,7 +1,8 @@
 package io.vmft.engine.config;
 
-import static io.vmft.engine.config.InvalidValueException.require;
+import static io.vmft.config.InvalidValueException.require;
 
+import io.vmft.config.Quantity;
 import io.vmft.engine.config.Endpoint.HostPort;
 import java.time.Duration;
 import java.util.List;

@@ -1,7 +1,9 @@
 package io.vmft.engine.config;
 
-import static io.vmft.engine.config.InvalidValueException.require;
+import static io.vmft.config.InvalidValueException.require;
 
+import io.vmft.config.ConfigException;
+import io.vmft.config.Quantity;
 import io.vmft.engine.config.Endpoint.HostPort;
 import java.nio.file.Path;
 import java.util.HashSet;

@@ -1,16 +1,11 @@
 package io.vmft.engine.config;
 
+import io.vmft.config.ConfigException;
+import io.vmft.config.Quantity;
+import io.vmft.config.Section;
 import io.vmft.engine.config.Endpoint.HostPort;
-import io.vmft.engine.config.YamlNode.Mapping;
-import java.io.IOException;
-import java.io.InputStream;
-import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -19,8 +14,6 @@ import java.util.function.Function;
 
 /** Turns a file into a {@link VmConfig}. */
 final class VmConfigReader {
-    private static final int MAX_FILE_BYTES = 1 << 20;
-
     private static final Set<String> KEYS = Set.of(
             "name",
             "memory",
@@ -55,11 +48,8 @@ final class VmConfigReader {
     private VmConfigReader() {}
 
     static VmConfig read(Path file, Map<String, String> overrides) throws ConfigException {
-        Mapping document = YamlNode.parse(file.toString(), text(file));
-        Map<String, YamlNode> entries = new LinkedHashMap<>(document.entries());
-        overrides.forEach((key, value) -> entries.put(key, new YamlNode.Scalar(value, document.line())));
-        Section top = new Section(file.toString(), "", new Mapping(entries, document.line()), KEYS);
-        Function<String, Path> path = text -> beside(file, text);
+        Section top = Section.read(file, overrides, KEYS);
+        Function<String, Path> path = top::path;
 
         Endpoint blkServer = top.required("blk_server", Endpoint::parse);
         Optional<HostPort> givenControl = top.optional("control", HostPort::parse);
@@ -78,7 +68,7 @@ final class VmConfigReader {
         }
         String name = top.required("name", Function.identity());
         long memoryBytes = top.required("memory", Quantity::parseSize);
-        int cpus = top.get("cpus", 1, VmConfigReader::count);
+        int cpus = top.get("cpus", 1, Quantity::parseCount);
         Accelerator accelerator = top.get("accelerator", Accelerator.AUTO, Accelerator::parse);
         Optional<String> cpuModel = top.optional("cpu_model", Function.identity());
         String machine = top.get("machine", "pc", Function.identity());
@@ -118,7 +108,7 @@ final class VmConfigReader {
     private static Optional<DirectBoot> boot(Section top, Function<String, Path> path) throws ConfigException {
         Optional<Path> kernel = top.optional("kernel", path);
         Optional<Path> initrd = top.optional("initrd", path);
-        Optional<String> append = top.optional("append", Function.identity());
+        Optional<String> append = top.text("append");
         if (kernel.isPresent()) {
             return Optional.of(new DirectBoot(kernel.get(), initrd, append.orElse("")));
         }
@@ -136,53 +126,15 @@ final class VmConfigReader {
         Section section = given.get();
         Protection fallback = Protection.DEFAULT;
         var epoch = section.get("epoch", fallback.epoch(), Quantity::parseDuration);
-        int maxInFlight = section.get("max_in_flight", fallback.maxInFlight(), VmConfigReader::count);
+        int maxInFlight = section.get("max_in_flight", fallback.maxInFlight(), Quantity::parseCount);
         var heartbeat = section.get("heartbeat", fallback.heartbeat(), Quantity::parseDuration);
         var failureTimeout = section.get("failure_timeout", fallback.failureTimeout(), Quantity::parseDuration);
         List<HostPort> standbys = section.list("standbys", HostPort::parse);
-        boolean auto = section.get("auto", fallback.auto(), VmConfigReader::yesOrNo);
+        boolean auto = section.get("auto", fallback.auto(), Quantity::parseFlag);
         HostPort listen = section.get("listen", fallback.listen(), HostPort::parse);
         long stagingBytes = section.get("staging", fallback.stagingBytes(), Quantity::parseSize);
         long heldFramesBytes = section.get("held_frames", fallback.heldFramesBytes(), Quantity::parseSize);
         return section.build(() -> new Protection(
                 epoch, maxInFlight, heartbeat, failureTimeout, standbys, auto, listen, stagingBytes, heldFramesBytes));
-    }
-
-    private static String text(Path file) throws ConfigException {
-        try (InputStream in = Files.newInputStream(file)) {
-            byte[] bytes = in.readNBytes(MAX_FILE_BYTES + 1);
-            if (bytes.length > MAX_FILE_BYTES) {
-                throw new ConfigException(file + ": is larger than " + Quantity.sizeInWords(MAX_FILE_BYTES)
-                        + "; is it a VM's description?");
-            }
-            return StandardCharsets.UTF_8
-                    .newDecoder()
-                    .decode(ByteBuffer.wrap(bytes))
-                    .toString();
-        } catch (CharacterCodingException e) {
-            throw new ConfigException(file + ": is not UTF-8 text; is it a VM's description?", e);
-        } catch (IOException e) {
-            throw new ConfigException(file + ": cannot be read (" + IoReasons.of(e) + ")", e);
-        }
-    }
-
-    /** A relative path in the file is meant from the file's own folder. */
-    private static Path beside(Path file, String text) {
-        return file.toAbsolutePath().resolveSibling(Path.of(text)).normalize();
-    }
-
-    private static int count(String text) {
-        if (!text.matches("\\d{1,9}")) {
-            throw new IllegalArgumentException("\"" + text + "\" is not a whole number");
-        }
-        return Integer.parseInt(text);
-    }
-
-    private static boolean yesOrNo(String text) {
-        return switch (text) {
-            case "true", "yes", "on" -> true;
-            case "false", "no", "off" -> false;
-            default -> throw new IllegalArgumentException("\"" + text + "\" is neither true nor false");
-        };
     }
 }

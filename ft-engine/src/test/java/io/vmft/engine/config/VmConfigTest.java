@@ -3,6 +3,7 @@ package io.vmft.engine.config;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.vmft.config.ConfigException;
 import io.vmft.engine.config.Endpoint.HostPort;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -180,7 +181,8 @@ final class VmConfigTest {
 
     @Test
     void refusesASecondDocument() {
-        assertThatThrownBy(() -> load(SMALLEST + "---\nname: vm2\n")).hasMessageContaining("one file describes one VM");
+        assertThatThrownBy(() -> load(SMALLEST + "---\nname: vm2\n"))
+                .hasMessageContaining("a second document; leave one");
     }
 
     @Test

@@ -1,4 +1,4 @@
-package io.vmft.engine.config;
+package io.vmft.config;
 
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -6,6 +6,12 @@ import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.dataformat.yaml.YAMLFactory;
 import com.fasterxml.jackson.dataformat.yaml.YAMLParser;
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -23,22 +29,45 @@ sealed interface YamlNode {
 
     record Mapping(Map<String, YamlNode> entries, int line) implements YamlNode {}
 
-    /** Nesting deeper than any VM's file. */
+    /** Nesting deeper than any file needs. */
     int MAX_DEPTH = 8;
 
+    /** Larger than any file needs to be. */
+    int MAX_FILE_BYTES = 1 << 20;
+
     /**
-     * Reads one document.
+     * Reads the one document of a file.
      *
      * @throws ConfigException naming {@code file} and the line
      */
-    static Mapping parse(String file, String text) throws ConfigException {
+    static Mapping read(Path file) throws ConfigException {
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] bytes = in.readNBytes(MAX_FILE_BYTES + 1);
+            if (bytes.length > MAX_FILE_BYTES) {
+                throw new ConfigException(file + ": is larger than " + Quantity.sizeInWords(MAX_FILE_BYTES)
+                        + "; is it a file of settings?");
+            }
+            return parse(
+                    file.toString(),
+                    StandardCharsets.UTF_8
+                            .newDecoder()
+                            .decode(ByteBuffer.wrap(bytes))
+                            .toString());
+        } catch (CharacterCodingException e) {
+            throw new ConfigException(file + ": is not UTF-8 text; is it a file of settings?", e);
+        } catch (IOException e) {
+            throw new ConfigException(file + ": cannot be read (" + IoReasons.of(e) + ")", e);
+        }
+    }
+
+    private static Mapping parse(String file, String text) throws ConfigException {
         try (YAMLParser parser = new YAMLFactory().createParser(text)) {
             if (parser.nextToken() != JsonToken.START_OBJECT) {
                 throw new ConfigException(file + ": is not a list of KEY: VALUE lines");
             }
             Mapping document = mapping(file, parser, 1);
             if (parser.nextToken() != null) {
-                throw new ConfigException(file + ":" + line(parser) + ": a second document; one file describes one VM");
+                throw new ConfigException(file + ":" + line(parser) + ": a second document; leave one in the file");
             }
             return document;
         } catch (JsonProcessingException e) {

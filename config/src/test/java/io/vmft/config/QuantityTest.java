@@ -1,4 +1,4 @@
-package io.vmft.engine.config;
+package io.vmft.config;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;

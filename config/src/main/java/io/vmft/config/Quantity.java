@@ -1,11 +1,11 @@
-package io.vmft.engine.config;
+package io.vmft.config;
 
 import java.time.Duration;
 import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** Sizes and durations as people write them. */
+/** Sizes, durations, counts and flags as people write them. */
 public final class Quantity {
     private static final Pattern SIZE = Pattern.compile("(\\d{1,15})\\s*([KMGT]?)(?:i?B)?", Pattern.CASE_INSENSITIVE);
     private static final Pattern DURATION = Pattern.compile("(\\d{1,12})\\s*(us|ms|s|m)");
@@ -54,6 +54,31 @@ public final class Quantity {
             case "ms" -> Duration.ofMillis(count);
             case "s" -> Duration.ofSeconds(count);
             default -> Duration.ofMinutes(count);
+        };
+    }
+
+    /**
+     * Reads a whole number, not negative.
+     *
+     * @throws IllegalArgumentException if it is none
+     */
+    public static int parseCount(String text) {
+        if (!text.matches("\\d{1,9}")) {
+            throw new IllegalArgumentException("\"" + text + "\" is not a whole number");
+        }
+        return Integer.parseInt(text);
+    }
+
+    /**
+     * Reads {@code true} or {@code false}, or YAML's other words for them.
+     *
+     * @throws IllegalArgumentException if it is neither
+     */
+    public static boolean parseFlag(String text) {
+        return switch (text) {
+            case "true", "yes", "on" -> true;
+            case "false", "no", "off" -> false;
+            default -> throw new IllegalArgumentException("\"" + text + "\" is neither true nor false");
         };
     }
 

@@ -1,6 +1,6 @@
-package io.vmft.engine.config;
+package io.vmft.config;
 
-/** A VM's file cannot be used. The message is one line: file, line, key, value and the way out. */
+/** A file cannot be used. The message is one line: file, line, key, value and the way out. */
 public final class ConfigException extends Exception {
     private static final long serialVersionUID = 1L;
 
