@@ -17,6 +17,9 @@ public interface ExportView extends AutoCloseable {
     /** Whether clients are told {@code NBD_FLAG_READ_ONLY}. A standby's view is not, but refuses writes all the same. */
     boolean readOnly();
 
+    /** Whether its client may use several connections at once ({@code NBD_FLAG_CAN_MULTI_CONN}): none ends the others. */
+    boolean multiConn();
+
     /** Appends {@code lengthBytes} bytes to {@code destination}, which stays the caller's. */
     void read(long offset, int lengthBytes, ByteBuf destination) throws IOException;
 
@@ -73,6 +76,7 @@ public interface ExportView extends AutoCloseable {
     /** For people: a line on what is served ({@code NBD_INFO_DESCRIPTION}). */
     String description();
 
+    /** No call is running, and none follows. */
     @Override
     void close();
 }

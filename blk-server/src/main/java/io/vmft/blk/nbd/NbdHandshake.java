@@ -1,6 +1,7 @@
 package io.vmft.blk.nbd;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.util.concurrent.Future;
@@ -8,6 +9,7 @@ import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.Exports;
+import io.vmft.blk.export.ViewOwner;
 import io.vmft.proto.nbd.Nbd;
 import io.vmft.proto.nbd.NbdClientFlags;
 import io.vmft.proto.nbd.NbdOption;
@@ -23,7 +25,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * One connection's handshake phase; gives way to {@link NbdTransmission} when the client has chosen an export. Confined to its
- * event loop; questions to storage are asked on an I/O thread while the connection is not read.
+ * event loop; questions to storage, which may wait for other connections' requests, are asked on other threads while the connection is not
+ * read.
  */
 final class NbdHandshake extends ChannelInboundHandlerAdapter {
     private static final int PREFERRED_BLOCK_BYTES = 4096;
@@ -124,11 +127,33 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         }
     }
 
-    /** Runs {@code question} on an I/O thread, then {@code then} here; in between nothing is read. */
+    /** The connection, as storage sees it. */
+    private final class Owner implements ViewOwner {
+        private final Channel channel;
+
+        Owner(Channel channel) {
+            this.channel = channel;
+        }
+
+        @Override
+        public void revoked(String why) {
+            if (channel.isOpen()) {
+                cutLog.cut(channel, why);
+            }
+            var _ = channel.close();
+        }
+
+        @Override
+        public boolean isGone() {
+            return PeerEnd.isKnown(channel);
+        }
+    }
+
+    /** Runs {@code question} on a thread of its own, then {@code then} here; in between nothing is read. */
     private <T> void ask(ChannelHandlerContext ctx, Supplier<T> question, Consumer<T> then) {
         decoder.pause();
         ctx.channel().config().setAutoRead(false);
-        threads.io().execute(() -> {
+        threads.questions().execute(() -> {
             try {
                 T answer = question.get();
                 ctx.executor().execute(() -> resume(ctx, then, answer));
@@ -161,7 +186,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         ask(
                 ctx,
                 () -> {
-                    Admission admission = open(name, () -> {});
+                    Admission admission = open(() -> exports.look(name, client));
                     if (!(admission instanceof Admission.Granted(ExportView view))) {
                         return List.of(failure(option, (Admission.Refused) admission));
                     }
@@ -173,7 +198,8 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
     }
 
     private void admit(ChannelHandlerContext ctx, String name, NbdOption option) {
-        ask(ctx, () -> open(name, () -> revoke(ctx)), admission -> {
+        ViewOwner owner = new Owner(ctx.channel());
+        ask(ctx, () -> open(() -> exports.open(name, client, owner)), admission -> {
             switch (admission) {
                 case Admission.Refused refused
                 when option instanceof NbdOption.ExportName -> cut(ctx, refused.message());
@@ -183,9 +209,14 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         });
     }
 
-    private Admission open(String name, Runnable onRevoked) {
+    /** Asks storage for a view. */
+    private interface Opening {
+        ExportView open() throws ExportRefusedException;
+    }
+
+    private static Admission open(Opening opening) {
         try {
-            return new Admission.Granted(exports.open(name, client, onRevoked));
+            return new Admission.Granted(opening.open());
         } catch (ExportRefusedException e) {
             int replyType = switch (e.reason()) {
                 case UNKNOWN -> Nbd.REP_ERR_UNKNOWN;
@@ -194,13 +225,6 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
             };
             return new Admission.Refused(replyType, String.valueOf(e.getMessage()));
         }
-    }
-
-    private void revoke(ChannelHandlerContext ctx) {
-        if (ctx.channel().isOpen()) {
-            cutLog.cut(ctx.channel(), "its export is served no more");
-        }
-        var _ = ctx.channel().close();
     }
 
     private static NbdOptionReply failure(NbdOption option, Admission.Refused refused) {
@@ -253,9 +277,10 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
                 | Nbd.FLAG_SEND_FLUSH
                 | Nbd.FLAG_SEND_FUA
                 | Nbd.FLAG_SEND_TRIM
-                | Nbd.FLAG_SEND_WRITE_ZEROES
-                // A flush covers the writes of every connection: the view's contract.
-                | Nbd.FLAG_CAN_MULTI_CONN;
+                | Nbd.FLAG_SEND_WRITE_ZEROES;
+        if (view.multiConn()) {
+            flags |= Nbd.FLAG_CAN_MULTI_CONN; // a flush covers the writes of every connection: the view's contract
+        }
         return flags | (structured ? Nbd.FLAG_SEND_DF : 0) | (view.readOnly() ? Nbd.FLAG_READ_ONLY : 0);
     }
 

@@ -27,14 +27,15 @@ final class RequestExecutor {
      * Why a request failed.
      *
      * @param fenced whether this view serves no more, so that the connection is to be cut after the reply
+     * @param silent whether there is to be no reply: whoever still listens must see the connection end, and nothing of how
      */
-    record Fault(NbdError error, String message, boolean fenced) {
+    record Fault(NbdError error, String message, boolean fenced, boolean silent) {
         Fault(NbdError error, String message) {
-            this(error, message, false);
+            this(error, message, false, false);
         }
     }
 
-    private static final Fault ENDED = new Fault(NbdError.ESHUTDOWN, "the connection has ended");
+    private static final Fault ENDED = new Fault(NbdError.ESHUTDOWN, "the connection has ended", true, true);
 
     private final String exportName;
     private final ViewLease lease;
@@ -102,8 +103,14 @@ final class RequestExecutor {
             return dispatch(request, last, lease.view(), out);
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
             out.writerIndex(start);
-            report(e);
-            return new Fault(StorageErrors.of(e), String.valueOf(e.getMessage()), StorageErrors.isFinal(e));
+            if (!StorageErrors.isSilent(e)) {
+                report(e);
+            }
+            return new Fault(
+                    StorageErrors.of(e),
+                    String.valueOf(e.getMessage()),
+                    StorageErrors.isFinal(e),
+                    StorageErrors.isSilent(e));
         } finally {
             release(request);
             lease.exit();
@@ -180,9 +187,12 @@ final class RequestExecutor {
     /**
      * Appends the last, or only, part of a reply; nothing more than {@value #PLAIN_REPLY_BYTES} bytes.
      *
-     * @param fault null: it was carried out
+     * @param fault null: it was carried out; a silent one appends nothing
      */
     void answer(NbdRequest request, @Nullable Fault fault, ByteBuf out) {
+        if (fault != null && fault.silent()) {
+            return;
+        }
         long cookie = request.cookie();
         if (fault == null) {
             if (structured && request instanceof NbdRequest.Read) {

@@ -1,5 +1,6 @@
 package io.vmft.blk.nbd;
 
+import io.vmft.blk.export.DisplacedException;
 import io.vmft.blk.export.FencedException;
 import io.vmft.blk.export.NoSpaceException;
 import io.vmft.proto.nbd.NbdError;
@@ -21,7 +22,13 @@ final class StorageErrors {
 
     /** Whether the view will never serve again, so that its connection is of no more use. A standby's view may yet. */
     static boolean isFinal(Throwable failure) {
-        return failure instanceof FencedException fenced && fenced.held() < fenced.current();
+        return failure instanceof DisplacedException
+                || (failure instanceof FencedException fenced && fenced.held() < fenced.current());
+    }
+
+    /** Whether the client must not be answered. */
+    static boolean isSilent(Throwable failure) {
+        return failure instanceof DisplacedException;
     }
 
     /** Java has no type for ENOSPC: the operating system's words in the message are all there is. */

@@ -2,6 +2,7 @@ package io.vmft.blk.nbd;
 
 import io.netty.util.concurrent.DefaultThreadFactory;
 import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
@@ -13,6 +14,7 @@ import java.util.concurrent.TimeUnit;
 final class StorageThreads implements AutoCloseable {
     private final ExecutorService io;
     private final ExecutorService flush;
+    private final ExecutorService questions = Executors.newVirtualThreadPerTaskExecutor();
 
     StorageThreads(NbdLimits limits) {
         io = pool("nbd-io", limits.ioThreads());
@@ -39,9 +41,18 @@ final class StorageThreads implements AutoCloseable {
         return flush;
     }
 
+    /**
+     * For questions in the handshake, one at a time for each connection. They may wait for requests of other connections, so they must not
+     * take a thread from those.
+     */
+    ExecutorService questions() {
+        return questions;
+    }
+
     /** Waits for what runs. */
     @Override
     public void close() {
+        questions.close();
         io.close();
         flush.close();
     }

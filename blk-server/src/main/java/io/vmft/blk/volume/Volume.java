@@ -11,10 +11,12 @@ import io.vmft.blk.journal.SequenceRange;
 import io.vmft.blk.overlay.Overlay;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import org.jspecify.annotations.Nullable;
@@ -45,6 +47,7 @@ public final class Volume {
     private final ReentrantLock order = new ReentrantLock();
     private final ReentrantLock marksLock = new ReentrantLock();
     private final Set<VolumeView> views = ConcurrentHashMap.newKeySet();
+    private final Entrance entrance = new Entrance(this, new Roster<>(false), Entrance.PATIENCE);
 
     private volatile Admission admission = Admission.FREE;
     private volatile WriteMode mode = WriteMode.DIRECT;
@@ -112,6 +115,25 @@ public final class Volume {
 
     void forget(VolumeView view) {
         views.remove(view);
+        entrance.leave(view);
+    }
+
+    Entrance entrance() {
+        return entrance;
+    }
+
+    /** Waits until every change that is under way has returned, at most so long. Changes that come meanwhile wait too. */
+    boolean awaitChanges(Duration limit) {
+        try {
+            if (!gate.writeLock().tryLock(limit.toNanos(), TimeUnit.NANOSECONDS)) {
+                return false;
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
+        gate.writeLock().unlock();
+        return true;
     }
 
     void checkAlive() throws IOException {
@@ -125,10 +147,11 @@ public final class Volume {
         return admission.role(generation);
     }
 
-    void checkWritable(long generation) throws IOException {
+    private void checkWritable(VolumeView view) throws IOException {
         checkAlive();
-        if (roleOf(generation) != Admission.Role.PRIMARY) {
-            throw fenced(generation);
+        view.checkOpen();
+        if (roleOf(view.generation()) != Admission.Role.PRIMARY) {
+            throw fenced(view.generation());
         }
         if (image.readOnly()) {
             throw new IOException(name + " is read-only");
@@ -148,25 +171,26 @@ public final class Volume {
      *
      * @param data the new bytes for WRITE, null otherwise
      * @throws FencedException if the generation may not write when the change would take effect
+     * @throws io.vmft.blk.export.DisplacedException if the view has lost its place by then
      */
-    void change(long generation, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data)
+    void change(VolumeView view, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data)
             throws IOException {
-        checkWritable(generation);
+        checkWritable(view);
         if (data == null || lengthBytes <= journal.maxPayloadBytes()) {
-            changePart(generation, kind, offset, lengthBytes, data);
+            changePart(view, kind, offset, lengthBytes, data);
             return;
         }
         for (long done = 0; done < lengthBytes; ) {
             long step = Math.min(journal.maxPayloadBytes(), lengthBytes - done);
-            changePart(generation, kind, offset + done, step, data.asSlice(done, step));
+            changePart(view, kind, offset + done, step, data.asSlice(done, step));
             done += step;
         }
     }
 
     private void changePart(
-            long generation, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data)
+            VolumeView view, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data)
             throws IOException {
-        if (mode == WriteMode.DIRECT && changeImage(generation, kind, offset, lengthBytes, data)) {
+        if (mode == WriteMode.DIRECT && changeImage(view, kind, offset, lengthBytes, data)) {
             return;
         }
         int crc = data == null ? 0 : Bytes.crc(data);
@@ -177,7 +201,7 @@ public final class Volume {
             boolean journaled = false;
             gate.readLock().lock();
             try {
-                checkWritable(generation);
+                checkWritable(view);
                 if (mode != WriteMode.DIRECT) {
                     appendOrdered(kind, offset, lengthBytes, data, crc);
                     journaled = true;
@@ -189,7 +213,7 @@ public final class Volume {
                     budget.release(bytes);
                 }
             }
-            if (changeImage(generation, kind, offset, lengthBytes, data)) {
+            if (changeImage(view, kind, offset, lengthBytes, data)) {
                 return;
             }
         }
@@ -207,11 +231,11 @@ public final class Volume {
 
     /** False if the mode is not DIRECT. */
     private boolean changeImage(
-            long generation, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data)
+            VolumeView view, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data)
             throws IOException {
         gate.readLock().lock();
         try {
-            checkWritable(generation);
+            checkWritable(view);
             if (mode != WriteMode.DIRECT) {
                 return false;
             }

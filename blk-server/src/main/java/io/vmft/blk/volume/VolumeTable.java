@@ -5,6 +5,7 @@ import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.export.ExportRefusedException.Reason;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.Exports;
+import io.vmft.blk.export.ViewOwner;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -59,39 +60,71 @@ public final class VolumeTable implements Exports {
     }
 
     @Override
-    public ExportView open(String exportName, ClientIdentity client, Runnable onRevoked) throws ExportRefusedException {
-        int at = exportName.lastIndexOf('@');
-        String name = at < 0 ? exportName : exportName.substring(0, at);
-        Volume volume = volumes.get(name);
+    public ExportView open(String exportName, ClientIdentity client, ViewOwner owner) throws ExportRefusedException {
+        ExportName name = ExportName.parse(exportName);
+        Volume volume = volume(name);
+        return enter(volume, new VolumeView(volume, generation(name), name.session(), owner));
+    }
+
+    @Override
+    public ExportView look(String exportName, ClientIdentity client) throws ExportRefusedException {
+        ExportName name = ExportName.parse(exportName);
+        Volume volume = volume(name);
+        VolumeView view = new VolumeView(volume, generation(name), name.session(), _ -> {});
+        checkAdmitted(volume, view);
+        view.displace("it was opened only to be looked at");
+        return view;
+    }
+
+    private Volume volume(ExportName name) throws ExportRefusedException {
+        Volume volume = volumes.get(name.volume());
         if (volume == null) {
             throw new ExportRefusedException(Reason.UNKNOWN, "there is no volume of that name");
         }
-        long generation = Admission.BARE;
-        if (at >= 0) {
-            String digits = exportName.substring(at + 1);
-            if (!GENERATION.matcher(digits).matches()) {
-                throw new ExportRefusedException(
-                        Reason.UNKNOWN, name + ": what follows the @ is not a generation number");
-            }
-            generation = Long.parseLong(digits);
+        return volume;
+    }
+
+    private static long generation(ExportName name) throws ExportRefusedException {
+        String digits = name.which();
+        if (digits == null) {
+            return Admission.BARE;
         }
-        return open(volume, generation, onRevoked);
+        if (!GENERATION.matcher(digits).matches()) {
+            throw new ExportRefusedException(
+                    Reason.UNKNOWN, name.volume() + ": what follows the @ is not a generation number");
+        }
+        return Long.parseLong(digits);
     }
 
     // Registered first and looked at afterwards, so that a change of admission either refuses here or finds the view to
     // cut.
-    private ExportView open(Volume volume, long generation, Runnable onRevoked) throws ExportRefusedException {
-        VolumeView view = new VolumeView(volume, generation, onRevoked);
+    private ExportView enter(Volume volume, VolumeView view) throws ExportRefusedException {
         volume.register(view);
-        Admission admission = volume.admission();
-        if (!closed && admission.role(generation) != Admission.Role.NONE) {
+        try {
+            checkAdmitted(volume, view);
+            if (!view.readOnly()) {
+                volume.entrance().enter(view);
+                checkAdmitted(volume, view);
+            }
             return view;
+        } catch (ExportRefusedException e) {
+            volume.forget(view);
+            throw e;
         }
-        volume.forget(view);
+    }
+
+    private void checkAdmitted(Volume volume, VolumeView view) throws ExportRefusedException {
         if (closed) {
             throw new ExportRefusedException(Reason.SHUTDOWN, "the server is shutting down");
         }
-        throw new ExportRefusedException(Reason.POLICY, refusal(volume, admission, generation));
+        Admission admission = volume.admission();
+        if (admission.role(view.generation()) == Admission.Role.NONE) {
+            throw new ExportRefusedException(Reason.POLICY, refusal(volume, admission, view.generation()));
+        }
+        if (view.isDisplaced()) {
+            throw new ExportRefusedException(
+                    Reason.POLICY, volume.name() + ": a newer connection came while this one was waiting");
+        }
     }
 
     private static String refusal(Volume volume, Admission admission, long generation) {

@@ -2,27 +2,46 @@ package io.vmft.blk.volume;
 
 import io.netty.buffer.ByteBuf;
 import io.vmft.blk.export.BlockStatus;
+import io.vmft.blk.export.DisplacedException;
 import io.vmft.blk.export.ExportView;
+import io.vmft.blk.export.ViewOwner;
 import io.vmft.blk.journal.RecordKind;
 import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
 
-/** One connection's view: the generation it came with, checked at every call. */
-final class VolumeView implements ExportView {
+/** One connection's view: the generation it came with and whether it still has its place, checked at every call. */
+final class VolumeView implements ExportView, Roster.Member {
     private final Volume volume;
     private final long generation;
-    private final Runnable onRevoked;
-    private final AtomicBoolean revoked = new AtomicBoolean();
+    private final ExportName.@Nullable Session session;
+    private final ViewOwner owner;
+    private final AtomicBoolean told = new AtomicBoolean();
+    private volatile boolean revoked;
+    /** Why it has lost its place; null: it has it. */
+    private volatile @Nullable String displaced;
 
-    VolumeView(Volume volume, long generation, Runnable onRevoked) {
+    VolumeView(Volume volume, long generation, ExportName.@Nullable Session session, ViewOwner owner) {
         this.volume = volume;
         this.generation = generation;
-        this.onRevoked = onRevoked;
+        this.session = session;
+        this.owner = owner;
     }
 
-    long generation() {
+    @Override
+    public long generation() {
         return generation;
+    }
+
+    @Override
+    public ExportName.@Nullable Session session() {
+        return session;
+    }
+
+    @Override
+    public boolean isGone() {
+        return owner.isGone();
     }
 
     @Override
@@ -36,6 +55,13 @@ final class VolumeView implements ExportView {
     }
 
     @Override
+    public boolean multiConn() {
+        return readOnly()
+                || session != null
+                || (generation == Admission.BARE && !volume.entrance().exclusive());
+    }
+
+    @Override
     public void read(long offset, int lengthBytes, ByteBuf destination) throws IOException {
         volume.checkAlive();
         boolean committedOnly = role() == Admission.Role.STANDBY;
@@ -45,9 +71,11 @@ final class VolumeView implements ExportView {
         int writerIndex = destination.writerIndex();
         Bytes.append(destination, lengthBytes, memory -> volume.reader().read(offset, memory, committedOnly));
         // What was read while the generation was fenced may be its successor's.
-        if (revoked.get() || volume.roleOf(generation) == Admission.Role.NONE) {
+        try {
+            role();
+        } catch (IOException e) {
             destination.writerIndex(writerIndex);
-            throw volume.fenced(generation);
+            throw e;
         }
     }
 
@@ -55,8 +83,7 @@ final class VolumeView implements ExportView {
     public void write(long offset, ByteBuf source, boolean fua) throws IOException {
         checkOpen();
         if (source.isReadable()) {
-            Bytes.read(
-                    source, memory -> volume.change(generation, RecordKind.WRITE, offset, memory.byteSize(), memory));
+            Bytes.read(source, memory -> volume.change(this, RecordKind.WRITE, offset, memory.byteSize(), memory));
         }
         flushIf(fua);
     }
@@ -102,7 +129,7 @@ final class VolumeView implements ExportView {
     private void clear(RecordKind kind, long offset, long lengthBytes, boolean fua) throws IOException {
         checkOpen();
         if (lengthBytes > 0) {
-            volume.change(generation, kind, offset, lengthBytes, null);
+            volume.change(this, kind, offset, lengthBytes, null);
         }
         flushIf(fua);
     }
@@ -128,16 +155,38 @@ final class VolumeView implements ExportView {
         return role;
     }
 
-    private void checkOpen() throws IOException {
-        if (revoked.get()) {
+    /** Fails if the view is served no more: its generation is fenced or a newer connection has its place. */
+    void checkOpen() throws IOException {
+        String why = displaced;
+        if (why != null) {
+            throw new DisplacedException(volume.name() + ": " + why);
+        }
+        if (revoked) {
             throw volume.fenced(generation);
         }
     }
 
+    @Override
+    public void displace(String why) {
+        displaced = why;
+    }
+
+    /** Whether another connection has this one's place. */
+    boolean isDisplaced() {
+        return displaced != null;
+    }
+
     void revoke() {
-        if (revoked.compareAndSet(false, true)) {
+        revoked = true;
+        tellOwner();
+    }
+
+    /** Tells the owner, once, that the view is served no more. Not under any lock. */
+    void tellOwner() {
+        if (told.compareAndSet(false, true)) {
             volume.forget(this);
-            onRevoked.run();
+            String why = displaced;
+            owner.revoked(why == null ? "its export is served no more" : why);
         }
     }
 

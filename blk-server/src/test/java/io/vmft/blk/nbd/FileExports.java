@@ -6,6 +6,7 @@ import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.Exports;
+import io.vmft.blk.export.ViewOwner;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -22,7 +23,7 @@ import java.util.function.UnaryOperator;
 final class FileExports implements Exports {
     private final Map<String, Path> files = new ConcurrentHashMap<>();
     private final Map<String, UnaryOperator<ExportView>> decorators = new ConcurrentHashMap<>();
-    private final Map<String, Runnable> revocations = new ConcurrentHashMap<>();
+    private final Map<String, ViewOwner> revocations = new ConcurrentHashMap<>();
     final AtomicInteger openViews = new AtomicInteger();
 
     FileExports with(String name, Path file) {
@@ -37,9 +38,9 @@ final class FileExports implements Exports {
 
     /** Cuts the newest connection of an export, as fencing would. */
     void revoke(String name) {
-        Runnable revocation = revocations.remove(name);
+        ViewOwner revocation = revocations.remove(name);
         if (revocation != null) {
-            revocation.run();
+            revocation.revoked("fenced");
         }
     }
 
@@ -49,7 +50,7 @@ final class FileExports implements Exports {
     }
 
     @Override
-    public ExportView open(String exportName, ClientIdentity client, Runnable onRevoked) throws ExportRefusedException {
+    public ExportView open(String exportName, ClientIdentity client, ViewOwner owner) throws ExportRefusedException {
         switch (exportName) {
             case "held" ->
                 throw new ExportRefusedException(ExportRefusedException.Reason.POLICY, "held is held by vm1@7");
@@ -61,7 +62,7 @@ final class FileExports implements Exports {
         if (file == null) {
             throw new ExportRefusedException(ExportRefusedException.Reason.UNKNOWN, "no volume " + exportName);
         }
-        revocations.put(exportName, onRevoked);
+        revocations.put(exportName, owner);
         try {
             openViews.incrementAndGet();
             return decorators
@@ -70,6 +71,18 @@ final class FileExports implements Exports {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    @Override
+    public ExportView look(String exportName, ClientIdentity client) throws ExportRefusedException {
+        ViewOwner before = revocations.get(exportName);
+        ExportView looked = open(exportName, client, _ -> {});
+        if (before == null) {
+            revocations.remove(exportName);
+        } else {
+            revocations.put(exportName, before);
+        }
+        return looked;
     }
 
     private final class FileView implements ExportView {
@@ -91,6 +104,11 @@ final class FileExports implements Exports {
         @Override
         public boolean readOnly() {
             return false;
+        }
+
+        @Override
+        public boolean multiConn() {
+            return true;
         }
 
         @Override

@@ -25,6 +25,11 @@ class MemoryView implements ExportView {
     }
 
     @Override
+    public boolean multiConn() {
+        return true;
+    }
+
+    @Override
     public void read(long offset, int lengthBytes, ByteBuf destination) throws IOException {
         synchronized (bytes) {
             destination.writeBytes(bytes, (int) offset, lengthBytes);

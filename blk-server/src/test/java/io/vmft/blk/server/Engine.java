@@ -121,15 +121,15 @@ final class Engine {
     }
 
     ExportView bare() throws ExportRefusedException {
-        return server.exports().open(volume, ClientIdentity.UNKNOWN, () -> {});
+        return server.exports().open(volume, ClientIdentity.UNKNOWN, _ -> {});
     }
 
     ExportView primary() throws ExportRefusedException {
-        return server.exports().open(volume + "@" + record().getPrimaryGeneration(), ClientIdentity.UNKNOWN, () -> {});
+        return server.exports().open(volume + "@" + record().getPrimaryGeneration(), ClientIdentity.UNKNOWN, _ -> {});
     }
 
     ExportView standby() throws ExportRefusedException {
-        return server.exports().open(volume + "@" + record().getStandbyGeneration(), ClientIdentity.UNKNOWN, () -> {});
+        return server.exports().open(volume + "@" + record().getStandbyGeneration(), ClientIdentity.UNKNOWN, _ -> {});
     }
 
     Volume volume() {

@@ -75,7 +75,7 @@ class EpochLifeTest {
     @Test
     void aVolumeHeldByAVmIsNotServedUnderItsBareNameAndBareViewsAreCut() throws Exception {
         AtomicInteger cut = new AtomicInteger();
-        ExportView bare = server.exports().open("disk", ClientIdentity.UNKNOWN, cut::incrementAndGet);
+        ExportView bare = server.exports().open("disk", ClientIdentity.UNKNOWN, _ -> cut.incrementAndGet());
         ArbiterRecord record = engine.open("hostA");
         assertThat(cut).hasValue(1);
         assertThatThrownBy(() -> Blocks.write(bare, 0, 'x')).isInstanceOf(FencedException.class);
