@@ -19,4 +19,9 @@ public interface Bench {
      * @throws IOException if it cannot run here: one line that says what is missing
      */
     List<Result> run(BenchSettings settings, PrintWriter progress) throws IOException, InterruptedException;
+
+    /** The results at a glance, whole lines, shown instead of the list; empty if there is no better view than that. */
+    default String table(List<Result> results) {
+        return "";
+    }
 }

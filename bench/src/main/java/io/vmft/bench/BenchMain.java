@@ -3,6 +3,7 @@ package io.vmft.bench;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import io.vmft.bench.codec.CodecBench;
+import io.vmft.bench.nbd.MemoryBench;
 import io.vmft.bench.nbd.NbdBench;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -11,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -25,7 +27,7 @@ import picocli.CommandLine.Spec;
         description = "Runs a benchmark and says which targets are not met. Without a name: lists them.",
         mixinStandardHelpOptions = true)
 public final class BenchMain implements Callable<Integer> {
-    private static final List<Bench> BENCHES = List.of(new NbdBench(), new CodecBench());
+    private static final List<Bench> BENCHES = List.of(new NbdBench(), new MemoryBench(), new CodecBench());
 
     @Spec
     private CommandSpec spec = CommandSpec.create();
@@ -49,6 +51,21 @@ public final class BenchMain implements Callable<Integer> {
             defaultValue = "3",
             description = "How long one measurement takes (default: ${DEFAULT-VALUE}).")
     private int seconds;
+
+    @Option(
+            names = "--minutes",
+            paramLabel = "N",
+            defaultValue = "10",
+            description = "How long a benchmark over a long time takes (default: ${DEFAULT-VALUE}).")
+    private int minutes;
+
+    @Option(
+            names = "--only",
+            paramLabel = "PATTERN",
+            defaultValue = "",
+            description =
+                    "Measure only what has such a part in its name, as in --only 'unix/.*-1m' (a regular expression).")
+    private String only = "";
 
     @Option(
             names = "--dir",
@@ -82,11 +99,14 @@ public final class BenchMain implements Callable<Integer> {
             throw new CommandLine.ParameterException(
                     spec.commandLine(), "there is no benchmark " + name + "; \"vmft bench\" lists them");
         }
-        List<Result> results = bench.get()
-                .run(
-                        new BenchSettings(rounds, seconds, folder),
-                        spec.commandLine().getErr());
-        print(results, out);
+        List<Result> results = bench.get().run(settings(), spec.commandLine().getErr());
+        String table = bench.get().table(results);
+        if (table.isEmpty()) {
+            list(results, out);
+        } else {
+            out.print(table);
+        }
+        sayMissed(results, out);
         if (json != null) {
             new ObjectMapper()
                     .enable(SerializationFeature.INDENT_OUTPUT)
@@ -95,7 +115,15 @@ public final class BenchMain implements Callable<Integer> {
         return 0;
     }
 
-    private static void print(List<Result> results, PrintWriter out) {
+    private BenchSettings settings() {
+        try {
+            return new BenchSettings(rounds, seconds, minutes, folder, Pattern.compile(only));
+        } catch (IllegalArgumentException e) {
+            throw new CommandLine.ParameterException(spec.commandLine(), String.valueOf(e.getMessage()));
+        }
+    }
+
+    private static void list(List<Result> results, PrintWriter out) {
         int width = results.stream()
                 .mapToInt(result -> result.name().length())
                 .max()
@@ -114,6 +142,9 @@ public final class BenchMain implements Callable<Integer> {
                     result.unit(),
                     target);
         }
+    }
+
+    private static void sayMissed(List<Result> results, PrintWriter out) {
         List<Result> missed = results.stream().filter(result -> !result.met()).toList();
         if (missed.isEmpty()) {
             out.println("every target is met");

@@ -1,30 +1,28 @@
 package io.vmft.bench.nbd;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.vmft.bench.Bench;
 import io.vmft.bench.BenchSettings;
 import io.vmft.bench.Result;
+import io.vmft.bench.Result.Direction;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.io.PrintWriter;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
+import java.util.Collections;
 import java.util.List;
-import java.util.Random;
-import java.util.stream.Stream;
 
 /**
- * Measures blk-server, nbdkit's file plugin and qemu-nbd under fio. Every server has an image of its own; in every round each
- * workload meets one server after the other, so that whatever else the machine does meets them alike.
+ * Measures blk-server, nbdkit's file plugin, qemu-nbd and nbd-server under fio, and a protected volume of blk-server beside an
+ * unprotected one. Every server has an image of its own; in every round each workload meets one server after the other, in an
+ * order that rotates, so that whatever else the machine does meets them alike.
  */
 public final class NbdBench implements Bench {
-    private static final int IMAGE_MIB = 512;
     /** A JIT compiler has to see the code run before it is measured. */
     private static final int WARM_UP_SECONDS = 4;
+
+    private static final double MAX_RESIDENT_MIB = 512;
+    private static final String GUARDED = "guarded";
 
     @Override
     public String name() {
@@ -33,99 +31,165 @@ public final class NbdBench implements Bench {
 
     @Override
     public String description() {
-        return "blk-server beside nbdkit and qemu-nbd under fio, unix socket and tcp";
+        return "blk-server beside nbdkit, qemu-nbd and nbd-server under fio, unix socket and tcp; protected volumes";
+    }
+
+    @Override
+    public String table(List<Result> results) {
+        return Tables.of(results);
     }
 
     @Override
     public List<Result> run(BenchSettings settings, PrintWriter progress) throws IOException, InterruptedException {
         Path folder = Files.createTempDirectory(settings.folder(), "vmft-bench-nbd");
         try {
-            List<Result> results = new ArrayList<>();
-            for (Peer.Kind kind : Peer.Kind.values()) {
-                makeImage(image(folder, kind));
+            for (ServerKind kind : ServerKind.values()) {
+                Images.make(Place.in(folder, true).image(kind));
             }
+            Images.make(guardedImage(folder));
+            List<Result> results = new ArrayList<>();
             for (boolean unix : new boolean[] {true, false}) {
-                results.addAll(transport(unix, folder, settings, progress));
+                if (!wanted(settings, unix).isEmpty()) {
+                    results.addAll(transport(unix, folder, settings, progress));
+                }
+            }
+            if (results.isEmpty()) {
+                throw new IOException("nothing has such a name; names are as unix/randread-4k-qd32 or "
+                        + "tcp/protected/write-fsync-4k-qd1");
             }
             return results;
         } finally {
-            delete(folder);
+            Images.delete(folder);
         }
     }
 
-    private static Path image(Path folder, Peer.Kind kind) {
-        return folder.resolve(kind + ".img");
+    private static Path guardedImage(Path folder) {
+        return folder.resolve(GUARDED + ".img");
     }
 
-    private static void makeImage(Path path) throws IOException {
-        byte[] block = new byte[1 << 20];
-        Random random = new Random(1);
-        try (OutputStream out = Files.newOutputStream(path)) {
-            for (int i = 0; i < IMAGE_MIB; i++) {
-                random.nextBytes(block);
-                out.write(block);
-            }
-        }
+    private static String prefix(boolean unix) {
+        return unix ? "unix/" : "tcp/";
+    }
+
+    /** Names of the rows the user wants. */
+    private static List<String> wanted(BenchSettings settings, boolean unix) {
+        List<String> names = new ArrayList<>();
+        Workload.ALL.forEach(workload -> names.add(prefix(unix) + workload.name()));
+        Protection.WORKLOADS.forEach(workload -> names.add(prefix(unix) + Protection.PREFIX + workload.name()));
+        return names.stream().filter(settings::wants).toList();
     }
 
     private static List<Result> transport(boolean unix, Path folder, BenchSettings settings, PrintWriter progress)
             throws IOException, InterruptedException {
-        String prefix = unix ? "unix/" : "tcp/";
-        List<Peer> peers = new ArrayList<>();
+        List<ServerProcess> servers = new ArrayList<>();
+        Place place = Place.in(folder, unix);
+        Path image = place.image(ServerKind.BLK_SERVER);
         try {
-            for (Peer.Kind kind : Peer.Kind.values()) {
-                peers.add(Peer.start(kind, unix, image(folder, kind), folder));
+            servers.add(ServerProcess.start(
+                    ServerKind.BLK_SERVER,
+                    place,
+                    BlkServerCommand.of(
+                            place, List.of(ServerKind.EXPORT + "=" + image, GUARDED + "=" + guardedImage(folder)))));
+            for (ServerKind kind : List.of(ServerKind.NBDKIT, ServerKind.QEMU_NBD, ServerKind.NBD_SERVER)) {
+                servers.add(ServerProcess.start(kind, Place.in(folder, unix)));
             }
-            for (Workload workload : Workload.ALL) {
-                measure(peers.getFirst(), workload, WARM_UP_SECONDS);
+            try (EpochDriver epochs = new EpochDriver(servers.getFirst().controlAddress(), GUARDED)) {
+                return measure(
+                        rows(unix, servers, epochs, settings), prefix(unix), servers, epochs, settings, progress);
             }
-            Samples samples = new Samples();
-            for (int round = 1; round <= settings.rounds(); round++) {
-                for (Workload workload : Workload.ALL) {
-                    progress.printf("round %d of %d: %s%s%n", round, settings.rounds(), prefix, workload.name());
-                    progress.flush();
-                    for (Peer peer : peers) {
-                        samples.add(workload, peer.kind(), measure(peer, workload, settings.seconds()));
-                    }
+        } finally {
+            servers.forEach(ServerProcess::close);
+        }
+    }
+
+    private static List<Row> rows(
+            boolean unix, List<ServerProcess> servers, EpochDriver epochs, BenchSettings settings) {
+        List<Contender> plain = servers.stream().map(Contender::new).toList();
+        ServerProcess blkServer = servers.getFirst();
+        List<Contender> guarded = List.of(
+                new Contender(Contender.PROTECTED, blkServer, blkServer.uri(epochs.export()), epochs),
+                new Contender(Contender.UNPROTECTED, blkServer, blkServer.uri(ServerKind.EXPORT), null),
+                new Contender(servers.get(1)));
+        List<String> wanted = wanted(settings, unix);
+        List<Row> rows = new ArrayList<>();
+        for (Workload workload : Workload.ALL) {
+            rows.add(new Row(prefix(unix) + workload.name(), workload, plain));
+        }
+        for (Workload workload : Protection.WORKLOADS) {
+            rows.add(new Row(prefix(unix) + Protection.PREFIX + workload.name(), workload, guarded));
+        }
+        return rows.stream().filter(row -> wanted.contains(row.name())).toList();
+    }
+
+    private static List<Result> measure(
+            List<Row> rows,
+            String prefix,
+            List<ServerProcess> servers,
+            EpochDriver epochs,
+            BenchSettings settings,
+            PrintWriter progress)
+            throws IOException, InterruptedException {
+        for (Row row : rows) {
+            for (Contender contender : row.contenders()) {
+                if (contender.server().kind() == ServerKind.BLK_SERVER) {
+                    measure(contender, row.workload(), WARM_UP_SECONDS);
                 }
             }
-            return Workload.ALL.stream()
-                    .flatMap(workload -> samples.results(prefix, workload).stream())
-                    .toList();
-        } finally {
-            peers.forEach(Peer::close);
         }
-    }
-
-    private static Samples.Sample measure(Peer peer, Workload workload, int seconds)
-            throws IOException, InterruptedException {
-        double cpuBefore = peer.cpuSeconds();
-        Process fio = new ProcessBuilder(workload.fio(peer.uri(), seconds, IMAGE_MIB + "m"))
-                .redirectError(ProcessBuilder.Redirect.DISCARD)
-                .start();
-        String output = new String(fio.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        if (fio.waitFor() != 0) {
-            throw new IOException("fio failed with " + peer.kind() + ", " + workload.name() + ": "
-                    + output.lines().findFirst().orElse("it said nothing"));
-        }
-        double cpuSeconds = peer.cpuSeconds() - cpuBefore;
-        // fio may say something before its JSON begins.
-        JsonNode job = new ObjectMapper()
-                .readTree(output.substring(output.indexOf('{')))
-                .path("jobs")
-                .path(0)
-                .path(workload.writes() ? "write" : "read");
-        return new Samples.Sample(
-                job.path("iops").asDouble(),
-                cpuSeconds * 1e6 / job.path("total_ios").asDouble(),
-                job.path("clat_ns").path("percentile").path("99.000000").asDouble() / 1e3);
-    }
-
-    private static void delete(Path folder) throws IOException {
-        try (Stream<Path> files = Files.walk(folder)) {
-            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-                Files.delete(file);
+        Samples samples = new Samples();
+        for (int round = 1; round <= settings.rounds(); round++) {
+            for (Row row : rows) {
+                progress.printf("round %d of %d: %s%n", round, settings.rounds(), row.name());
+                progress.flush();
+                List<Contender> order = new ArrayList<>(row.contenders());
+                Collections.rotate(order, round);
+                for (Contender contender : order) {
+                    samples.add(row.name(), contender.label(), measure(contender, row.workload(), settings.seconds()));
+                }
             }
         }
+        List<Result> results = new ArrayList<>();
+        rows.forEach(row -> results.addAll(
+                row.name().startsWith(prefix + Protection.PREFIX)
+                        ? Protection.results(samples, row)
+                        : samples.results(row)));
+        results.addAll(Protection.syncAgainstRoundTrip(samples, rows));
+        if (rows.stream().anyMatch(row -> row.name().startsWith(prefix + Protection.PREFIX))) {
+            results.addAll(epochs.results(prefix + Protection.PREFIX));
+        }
+        results.addAll(memory(prefix, servers));
+        return results;
+    }
+
+    private static Fio.Sample measure(Contender contender, Workload workload, int seconds)
+            throws IOException, InterruptedException {
+        EpochDriver epochs = contender.epochs();
+        if (epochs == null) {
+            return Fio.measure(contender.server(), contender.uri(), workload, seconds, Images.MIB);
+        }
+        epochs.start();
+        Fio.Sample sample;
+        try {
+            sample = Fio.measure(contender.server(), contender.uri(), workload, seconds, Images.MIB);
+        } finally {
+            epochs.stop();
+        }
+        // What is committed goes to the image in the background: not while another is measured.
+        contender.server().awaitQuiet();
+        return sample;
+    }
+
+    private static List<Result> memory(String prefix, List<ServerProcess> servers) throws IOException {
+        List<Result> results = new ArrayList<>();
+        for (ServerProcess server : servers) {
+            String name = prefix + "memory/" + server.kind();
+            Result peak = Result.of(name + "/peak", "MiB", List.of(server.peakResidentBytes() / 1048576.0));
+            results.add(
+                    server.kind() == ServerKind.BLK_SERVER
+                            ? peak.withTarget(Direction.LOWER_IS_BETTER, MAX_RESIDENT_MIB)
+                            : peak);
+            results.add(Result.of(name + "/final", "MiB", List.of(server.residentBytes() / 1048576.0)));
+        }
+        return results;
     }
 }

@@ -7,18 +7,26 @@ import java.util.List;
  * What fio does.
  *
  * @param pattern fio's {@code --rw}
- * @param vsNbdkit what blk-server has to reach, as a multiple of nbdkit's throughput
- * @param vsQemuNbd the same for qemu-nbd; 0: no target
+ * @param block bytes of a request, as fio takes them
+ * @param depth requests under way at a time
+ * @param sync whether every write is followed by an fsync
  */
-record Workload(String name, String pattern, String block, int depth, boolean sync, double vsNbdkit, double vsQemuNbd) {
-    static final List<Workload> ALL = List.of(
-            new Workload("randread-4k-qd32", "randread", "4k", 32, false, 1.0, 1.5),
-            new Workload("randwrite-4k-qd32", "randwrite", "4k", 32, false, 1.0, 1.5),
-            new Workload("read-1m-qd8", "read", "1m", 8, false, 1.0, 0),
-            new Workload("write-1m-qd8", "write", "1m", 8, false, 1.0, 0),
-            new Workload("write-fsync-4k-qd1", "randwrite", "4k", 1, true, 1.0, 0));
+record Workload(String name, String pattern, String block, int depth, boolean sync) {
+    static final Workload RANDREAD_QD32 = new Workload("randread-4k-qd32", "randread", "4k", 32, false);
+    static final Workload RANDWRITE_QD32 = new Workload("randwrite-4k-qd32", "randwrite", "4k", 32, false);
+    static final Workload RANDREAD_QD1 = new Workload("randread-4k-qd1", "randread", "4k", 1, false);
+    static final Workload WRITE_FSYNC = new Workload("write-fsync-4k-qd1", "randwrite", "4k", 1, true);
 
-    List<String> fio(String uri, int seconds, String size) {
+    static final List<Workload> ALL = List.of(
+            RANDREAD_QD32,
+            RANDWRITE_QD32,
+            RANDREAD_QD1,
+            new Workload("randwrite-4k-qd1", "randwrite", "4k", 1, false),
+            new Workload("read-1m-qd8", "read", "1m", 8, false),
+            new Workload("write-1m-qd8", "write", "1m", 8, false),
+            WRITE_FSYNC);
+
+    List<String> fio(String uri, int seconds, int imageMib) {
         List<String> command = new ArrayList<>(List.of(
                 "fio",
                 "--name=" + name,
@@ -27,7 +35,7 @@ record Workload(String name, String pattern, String block, int depth, boolean sy
                 "--rw=" + pattern,
                 "--bs=" + block,
                 "--iodepth=" + depth,
-                "--size=" + size,
+                "--size=" + imageMib + "m",
                 "--time_based",
                 "--runtime=" + seconds,
                 "--randrepeat=0",
@@ -42,8 +50,11 @@ record Workload(String name, String pattern, String block, int depth, boolean sy
         return pattern.endsWith("write");
     }
 
-    /** Whether the tail of its latency is compared, too. */
-    boolean comparesLatency() {
+    boolean isSmallAndDeep() {
         return depth == 32;
+    }
+
+    boolean isLarge() {
+        return block.endsWith("m");
     }
 }
