@@ -240,7 +240,7 @@ public final class Coordinator {
             long boundary = journal.append(vm.lane, epoch, RecordKind.SEAL, 0, 0, null, 0)
                     .sequence();
             for (Volume volume : vm.volumes) {
-                volume.seal(boundary);
+                volume.seal(boundary, epoch);
                 volume.journal(epoch + 1, next.mode() == Mode.SYNCING);
             }
             vm.boundaries.put(epoch, boundary);

@@ -232,7 +232,7 @@ public final class Recovery {
             if (vm != null && vm.boundaries.containsValue(sequence)) {
                 vm.volumes.forEach(held -> {
                     endCommitted(held, pastCommit);
-                    held.overlay().freeze(sequence);
+                    held.overlay().freeze(sequence, found.header().epoch());
                 });
             } else if (volume != null && isWanted(volume, sequence)) {
                 if (sequence > volume.marks().committed()) {
@@ -265,6 +265,9 @@ public final class Recovery {
                 volume.admit(vm.admission());
                 if (vm.state.journals()) {
                     volume.journal(vm.state.record().getSealedEpoch() + 1, vm.state.mode() == Mode.SYNCING);
+                    if (vm.state.mode() == Mode.PROTECTED) {
+                        volume.overlay().resumeEpoch(vm.state.record().getCommittedEpoch());
+                    }
                 }
             }
         } finally {

@@ -24,6 +24,8 @@ import java.lang.invoke.VarHandle;
 @SuppressWarnings("restricted")
 final class Libc {
     static final int EINTR = 4;
+    static final int ENXIO = 6;
+    static final int EINVAL = 22;
     static final int ENOSPC = 28;
     static final int EDQUOT = 122;
     static final int ENOSYS = 38;
@@ -34,10 +36,15 @@ final class Libc {
     static final int O_CREAT = 0100;
     static final int O_DIRECTORY = 0200000;
     static final int O_CLOEXEC = 02000000;
+    static final int O_TMPFILE = 020000000 | O_DIRECTORY;
 
     static final int FALLOC_FL_KEEP_SIZE = 1;
     static final int FALLOC_FL_PUNCH_HOLE = 2;
     static final int FALLOC_FL_ZERO_RANGE = 16;
+
+    static final int SEEK_DATA = 3;
+    static final int SEEK_HOLE = 4;
+    private static final int POSIX_FADV_WILLNEED = 3;
 
     private static final Linker LINKER = Linker.nativeLinker();
     private static final StructLayout CAPTURE = Linker.Option.captureStateLayout();
@@ -71,6 +78,8 @@ final class Libc {
             handle("ftruncate", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG));
     private static final MethodHandle LSEEK =
             handle("lseek", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT));
+    private static final MethodHandle POSIX_FADVISE =
+            handle("posix_fadvise", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT));
     private static final MethodHandle STRERROR = LINKER.downcallHandle(
             symbol("strerror"),
             FunctionDescriptor.of(ADDRESS.withTargetLayout(MemoryLayout.sequenceLayout(256, JAVA_BYTE)), JAVA_INT));
@@ -141,10 +150,24 @@ final class Libc {
 
     /** The size of a regular file or a block device. */
     static long size(int fd) {
+        return seek(fd, 0, SEEK_END);
+    }
+
+    /** Moves the descriptor's offset, which positioned calls do not use. */
+    static long seek(int fd, long position, int whence) {
         try {
             MemorySegment errno = CAPTURED.get();
-            long result = (long) LSEEK.invokeExact(errno, fd, 0L, SEEK_END);
+            long result = (long) LSEEK.invokeExact(errno, fd, position, whence);
             return result >= 0 ? result : -(int) ERRNO.get(errno, 0L);
+        } catch (Throwable e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    static void willNeed(int fd, long position, long lengthBytes) {
+        try {
+            MemorySegment errno = CAPTURED.get();
+            int _ = (int) POSIX_FADVISE.invokeExact(errno, fd, position, lengthBytes, POSIX_FADV_WILLNEED);
         } catch (Throwable e) {
             throw new AssertionError(e);
         }

@@ -22,6 +22,20 @@ final class PosixFile implements StoreFile {
     /** -1 when closed: a number that is closed twice may be another file's by then. */
     private int fd;
 
+    private volatile Ability punchesHoles = Ability.UNKNOWN;
+    private volatile Ability zeroesRanges = Ability.UNKNOWN;
+
+    /** Whether the file system has a call of its own for something. */
+    private enum Ability {
+        UNKNOWN,
+        YES,
+        NO;
+
+        static Ability of(int result) {
+            return result >= 0 ? YES : NO;
+        }
+    }
+
     PosixFile(Path path, int fd) {
         this.path = path;
         this.fd = fd;
@@ -102,6 +116,7 @@ final class PosixFile implements StoreFile {
     public void punchHole(long position, long lengthBytes) throws IOException {
         int result = fallocate(Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, position, lengthBytes);
         if (unsupported(result)) {
+            punchesHoles = Ability.NO;
             writeZeroes(position, lengthBytes);
         } else {
             check("punch hole", result);
@@ -112,10 +127,73 @@ final class PosixFile implements StoreFile {
     public void zero(long position, long lengthBytes) throws IOException {
         int result = fallocate(Libc.FALLOC_FL_ZERO_RANGE | Libc.FALLOC_FL_KEEP_SIZE, position, lengthBytes);
         if (unsupported(result)) {
+            zeroesRanges = Ability.NO;
             writeZeroes(position, lengthBytes);
         } else {
             check("zero range", result);
         }
+    }
+
+    @Override
+    public boolean zeroesFast(boolean punchHole) {
+        if (punchHole) {
+            if (punchesHoles == Ability.UNKNOWN) {
+                punchesHoles = tryPunching();
+            }
+            return punchesHoles == Ability.YES;
+        }
+        if (zeroesRanges == Ability.UNKNOWN) {
+            zeroesRanges = tryZeroing();
+        }
+        return zeroesRanges == Ability.YES;
+    }
+
+    /** Past the end, where it changes nothing. */
+    private Ability tryPunching() {
+        long size = Libc.size(fd);
+        return size < 0
+                ? Ability.NO
+                : Ability.of(fallocate(Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, size, 4096));
+    }
+
+    /** On a nameless file beside this one: zeroing past the end would reserve space there. */
+    private Ability tryZeroing() {
+        Path folder = path.toAbsolutePath().getParent();
+        int probe =
+                folder == null ? -1 : Libc.open(folder.toString(), Libc.O_TMPFILE | Libc.O_RDWR | Libc.O_CLOEXEC, 0600);
+        if (probe < 0) {
+            return Ability.NO;
+        }
+        Ability found =
+                Ability.of(Libc.fallocate(probe, Libc.FALLOC_FL_ZERO_RANGE | Libc.FALLOC_FL_KEEP_SIZE, 0, 4096));
+        Libc.close(probe);
+        return found;
+    }
+
+    @Override
+    public long nextData(long position) throws IOException {
+        long found = Libc.seek(fd, position, Libc.SEEK_DATA);
+        if (found == -Libc.ENXIO) {
+            return Math.max(position, sizeBytes());
+        }
+        return tellsNoHoles(found) ? position : check("find data", found);
+    }
+
+    @Override
+    public long nextHole(long position) throws IOException {
+        long found = Libc.seek(fd, position, Libc.SEEK_HOLE);
+        return tellsNoHoles(found) || found == -Libc.ENXIO
+                ? Math.max(position, sizeBytes())
+                : check("find a hole", found);
+    }
+
+    private static boolean tellsNoHoles(long result) {
+        return result == -Libc.EINVAL || result == -Libc.EOPNOTSUPP;
+    }
+
+    @Override
+    public void readAhead(long position, long lengthBytes) {
+        Libc.willNeed(fd, position, lengthBytes);
     }
 
     @Override

@@ -34,6 +34,24 @@ public interface StoreFile extends AutoCloseable {
     /** Makes the range read as zeroes and keeps its space reserved. The size stays. */
     void zero(long position, long lengthBytes) throws IOException;
 
+    /**
+     * Whether {@link #punchHole}, or else {@link #zero}, is the file system's own work rather than writing zeroes. Found out by trying,
+     * once; false where it cannot be known before it was done.
+     */
+    boolean zeroesFast(boolean punchHole);
+
+    /**
+     * Where data begins, at or after {@code position}: before that the file reads as zeroes and takes no space. {@code position} itself where
+     * the file system does not tell, the file's size if no data follows.
+     */
+    long nextData(long position) throws IOException;
+
+    /** Where a hole begins, at or after {@code position}; the file's size if there is none or the file system does not tell. */
+    long nextHole(long position) throws IOException;
+
+    /** Asks the system to have the range in memory soon. A hint: it does not wait, nor fail. */
+    void readAhead(long position, long lengthBytes);
+
     /** Reserves space for the range and extends the file to its end. */
     void reserve(long position, long lengthBytes) throws IOException;
 

@@ -11,6 +11,8 @@ public final class Layer {
     private long boundary;
     /** What the records put here count for in the journal's budget, displaced ones too. */
     private long budgetBytes;
+    /** The newest point before its commit. Set when committed. */
+    private long afterPoint;
 
     void put(Extent extent, long recordBytes) {
         budgetBytes += recordBytes;
@@ -53,6 +55,15 @@ public final class Layer {
 
     void freeze(long atBoundary) {
         boundary = atBoundary;
+    }
+
+    void commit(long newestPoint) {
+        afterPoint = newestPoint;
+    }
+
+    /** The newest point that does not have this layer's changes. */
+    public long afterPoint() {
+        return afterPoint;
     }
 
     boolean holdsNothing() {

@@ -3,7 +3,11 @@ package io.vmft.blk.overlay;
 import io.vmft.blk.journal.JournalRecord;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
+import java.util.NavigableMap;
+import java.util.TreeMap;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
@@ -14,12 +18,14 @@ import org.jspecify.annotations.Nullable;
  *   open        written since the last boundary           ─┐
  *   sealed n    frozen at a boundary, not committed        │ all
  *   …                                                      │
- *   committed   merged, waits for the applier    ─┐        │
+ *   committed   merged between two points, wait   ─┐        │
+ *   …           for the applier                    │        │
  *   applying    the applier is folding it         │ committed
  *   (image)                                      ─┘       ─┘
  * </pre>
  *
- * A boundary is a sequence number of the journal: everything at or below it is in that layer or an older one.
+ * A boundary is a sequence number of the journal: everything at or below it is in that layer or an older one. A <em>point</em> is a
+ * line between commits that somebody wants to look back to: what is committed after it is not merged with what was before.
  *
  * <p>INVARIANT: a record that a layer refers to is in a segment that the journal still holds, so {@link #resolve} may retain it.
  */
@@ -27,8 +33,14 @@ public final class Overlay {
     private final ReentrantLock lock = new ReentrantLock();
     private final ArrayDeque<Layer> sealed = new ArrayDeque<>();
     private Layer open = new Layer();
-    private @Nullable Layer committed;
+    private final ArrayDeque<Layer> committed = new ArrayDeque<>();
     private @Nullable Layer applying;
+    /** Epochs that end at a boundary not committed yet. */
+    private final TreeMap<Long, Long> epochEnds = new TreeMap<>();
+
+    private long committedEpoch;
+    private long point;
+    private boolean changedSincePoint = true;
     private volatile boolean empty = true;
 
     /** Whether every byte is in the image. */
@@ -57,6 +69,17 @@ public final class Overlay {
         }
     }
 
+    /** As {@link #freeze(long)}, where an epoch ends. */
+    public void freeze(long boundary, long epoch) {
+        lock.lock();
+        try {
+            freezeLocked(boundary);
+            epochEnds.put(boundary, epoch);
+        } finally {
+            lock.unlock();
+        }
+    }
+
     private void freezeLocked(long boundary) {
         if (!open.holdsNothing()) {
             open.freeze(boundary);
@@ -71,12 +94,89 @@ public final class Overlay {
         try {
             while (!sealed.isEmpty() && sealed.getFirst().boundary() <= boundary) {
                 Layer layer = sealed.removeFirst();
-                if (committed == null) {
-                    committed = layer;
+                layer.commit(point);
+                changedSincePoint = true;
+                Layer last = committed.peekLast();
+                if (last != null && last.afterPoint() == point) {
+                    last.absorb(layer);
                 } else {
-                    committed.absorb(layer);
+                    committed.addLast(layer);
                 }
             }
+            NavigableMap<Long, Long> ended = epochEnds.headMap(boundary, true);
+            Map.Entry<Long, Long> newest = ended.lastEntry();
+            if (newest != null) {
+                committedEpoch = newest.getValue();
+                ended.clear();
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * Where the last commit stands.
+     *
+     * @param point the newest
+     * @param epoch the committed one; 0: none since journaling began
+     */
+    public record Stand(long point, long epoch) {}
+
+    /**
+     * Makes a point of what is committed now, unless nothing was committed since the last.
+     *
+     * @param next above every point before
+     * @param changed whether the volume has changed otherwise since the last point
+     */
+    public Stand pin(long next, boolean changed) {
+        lock.lock();
+        try {
+            if (changed || changedSincePoint) {
+                point = next;
+                changedSincePoint = false;
+            }
+            return new Stand(point, committedEpoch);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Before anything is inserted: the newest point, after which there may have been changes. */
+    public void resumePoint(long newest) {
+        lock.lock();
+        try {
+            point = newest;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Says which epoch the last commit was, which recovery knows. */
+    public void resumeEpoch(long epoch) {
+        lock.lock();
+        try {
+            committedEpoch = epoch;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** The committed epoch; 0: none since journaling began. */
+    public long committedEpoch() {
+        lock.lock();
+        try {
+            return committedEpoch;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** What is committed from now on is no epoch's. */
+    public void endEpochs() {
+        lock.lock();
+        try {
+            epochEnds.clear();
+            committedEpoch = 0;
         } finally {
             lock.unlock();
         }
@@ -95,6 +195,7 @@ public final class Overlay {
             while (!sealed.isEmpty() && sealed.getLast().boundary() > boundary) {
                 dropped += sealed.removeLast().budgetBytes();
             }
+            epochEnds.tailMap(boundary, false).clear();
             noteEmptiness();
             return dropped;
         } finally {
@@ -103,15 +204,14 @@ public final class Overlay {
     }
 
     /**
-     * The committed layer, to be folded into the image; it stays readable until {@link #applied}, and belongs to the caller
+     * The oldest committed layer, to be folded into the image; it stays readable until {@link #applied}, and belongs to the caller
      * to read (nobody changes it any more). The same one again if the last was not finished. Null if there is none.
      */
     public @Nullable Layer takeForApply() {
         lock.lock();
         try {
             if (applying == null) {
-                applying = committed;
-                committed = null;
+                applying = committed.pollFirst();
             }
             return applying;
         } finally {
@@ -134,7 +234,11 @@ public final class Overlay {
     public long committedBytes() {
         lock.lock();
         try {
-            return committed == null ? 0 : committed.budgetBytes();
+            long bytes = 0;
+            for (Layer layer : committed) {
+                bytes += layer.budgetBytes();
+            }
+            return bytes;
         } finally {
             lock.unlock();
         }
@@ -157,25 +261,32 @@ public final class Overlay {
     /**
      * Where the bytes of {@code start..end} are, in volume order and without gaps. Every record returned has its segment
      * retained: the caller calls {@link #release} when it has read them.
-     *
-     * @param committedOnly leave out what is not committed
      */
-    public List<Piece> resolve(long start, long end, boolean committedOnly) {
+    public List<Piece> resolve(long start, long end, Horizon horizon) {
+        return resolve(start, end, horizon, Integer.MAX_VALUE);
+    }
+
+    /**
+     * As {@link #resolve(long, long, Horizon)}, for a range that may be long.
+     *
+     * @param limit how many pieces at most, from 1; they may end before the range does
+     */
+    public List<Piece> resolve(long start, long end, Horizon horizon, int limit) {
         List<Piece> pieces = new ArrayList<>(4);
         lock.lock();
         try {
             List<Layer> layers = new ArrayList<>(4 + sealed.size());
-            if (!committedOnly) {
+            if (horizon.uncommitted()) {
                 layers.add(open);
                 sealed.descendingIterator().forEachRemaining(layers::add);
             }
-            if (committed != null) {
-                layers.add(committed);
+            for (Iterator<Layer> newest = committed.descendingIterator(); newest.hasNext(); ) {
+                addIfSeen(newest.next(), horizon, layers);
             }
             if (applying != null) {
-                layers.add(applying);
+                addIfSeen(applying, horizon, layers);
             }
-            fill(layers, 0, start, end, pieces);
+            fill(layers, 0, start, end, pieces, limit);
             for (Piece piece : pieces) {
                 if (piece.record() != null) {
                     piece.record().segment().retain();
@@ -196,27 +307,36 @@ public final class Overlay {
         }
     }
 
-    private static void fill(List<Layer> layers, int index, long start, long end, List<Piece> pieces) {
+    private static void addIfSeen(Layer layer, Horizon horizon, List<Layer> layers) {
+        if (horizon.has(layer)) {
+            layers.add(layer);
+        }
+    }
+
+    private static void fill(List<Layer> layers, int index, long start, long end, List<Piece> pieces, int limit) {
         if (index == layers.size()) {
             pieces.add(new Piece(start, end, null));
             return;
         }
         long at = start;
         for (Extent extent : layers.get(index).within(start, end)) {
-            if (extent.start() > at) {
-                fill(layers, index + 1, at, extent.start(), pieces);
+            if (extent.start() > at && pieces.size() < limit) {
+                fill(layers, index + 1, at, extent.start(), pieces, limit);
                 at = extent.start();
+            }
+            if (pieces.size() >= limit) {
+                return;
             }
             long until = Math.min(extent.end(), end);
             pieces.add(new Piece(at, until, extent.record()));
             at = until;
         }
-        if (at < end) {
-            fill(layers, index + 1, at, end, pieces);
+        if (at < end && pieces.size() < limit) {
+            fill(layers, index + 1, at, end, pieces, limit);
         }
     }
 
     private void noteEmptiness() {
-        empty = open.holdsNothing() && sealed.isEmpty() && committed == null && applying == null;
+        empty = open.holdsNothing() && sealed.isEmpty() && committed.isEmpty() && applying == null;
     }
 }

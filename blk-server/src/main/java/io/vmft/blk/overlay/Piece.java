@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
  * @param record null: in the image
  */
 public record Piece(long start, long end, @Nullable JournalRecord record) {
-    public int lengthBytes() {
-        return Math.toIntExact(end - start);
+    public long lengthBytes() {
+        return end - start;
     }
 }

@@ -42,6 +42,7 @@ public final class Volume {
     private final Journal journal;
     private final MetaStore meta;
     private final VolumeReader reader;
+    private final Allocation allocation;
     private final Overlay overlay = new Overlay();
     private final ReentrantReadWriteLock gate = new ReentrantReadWriteLock();
     private final ReentrantLock order = new ReentrantLock();
@@ -66,6 +67,7 @@ public final class Volume {
         this.meta = meta;
         this.marks = marks;
         this.reader = new VolumeReader(image, overlay);
+        this.allocation = new Allocation(image, overlay);
     }
 
     public String name() {
@@ -164,6 +166,10 @@ public final class Volume {
 
     VolumeReader reader() {
         return reader;
+    }
+
+    Allocation allocation() {
+        return allocation;
     }
 
     /**
@@ -357,9 +363,16 @@ public final class Volume {
         overlay.freeze(boundary);
     }
 
+    /** As {@link #seal(long)}, at the end of an epoch. Gate closed. */
+    public void seal(long boundary, long epoch) {
+        requireGate();
+        overlay.freeze(boundary, epoch);
+    }
+
     /** Stops journaling; what the journal holds is drained. Gate closed. */
     public void drain() {
         requireGate();
+        overlay.endEpochs();
         mode = overlay.isEmpty() ? WriteMode.DIRECT : WriteMode.DRAINING;
     }
 

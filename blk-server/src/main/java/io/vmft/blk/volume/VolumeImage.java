@@ -141,6 +141,26 @@ public final class VolumeImage implements AutoCloseable {
         dirty = true;
     }
 
+    /** As {@link StoreFile#nextData}. */
+    long nextData(long position) throws IOException {
+        return file.nextData(position);
+    }
+
+    /** As {@link StoreFile#nextHole}. */
+    long nextHole(long position) throws IOException {
+        return file.nextHole(position);
+    }
+
+    /** As {@link StoreFile#readAhead}. */
+    void readAhead(long position, long lengthBytes) {
+        file.readAhead(position, lengthBytes);
+    }
+
+    /** Whether {@link #clear} costs much less than writing as many bytes. */
+    boolean clearsFast(boolean punchHole) {
+        return file.zeroesFast(punchHole);
+    }
+
     /** Makes the range zero and, if it may become one, a hole. */
     public void clear(long offset, long lengthBytes, boolean punchHole) throws IOException {
         if (punchHole) {

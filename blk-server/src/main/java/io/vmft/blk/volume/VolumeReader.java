@@ -2,6 +2,7 @@ package io.vmft.blk.volume;
 
 import io.vmft.blk.journal.JournalRecord;
 import io.vmft.blk.journal.RecordKind;
+import io.vmft.blk.overlay.Horizon;
 import io.vmft.blk.overlay.Overlay;
 import io.vmft.blk.overlay.Piece;
 import java.io.IOException;
@@ -10,6 +11,8 @@ import java.util.List;
 
 /** Reads a volume: the overlay where it has something, the image elsewhere. Thread-safe. */
 final class VolumeReader {
+    private static final int MAX_READ_AHEAD_PIECES = 1024;
+
     private final VolumeImage image;
     private final Overlay overlay;
 
@@ -18,15 +21,29 @@ final class VolumeReader {
         this.overlay = overlay;
     }
 
-    void read(long offset, MemorySegment destination, boolean committedOnly) throws IOException {
+    void read(long offset, MemorySegment destination, Horizon horizon) throws IOException {
         if (overlay.isEmpty()) {
             image.read(offset, destination);
             return;
         }
-        List<Piece> pieces = overlay.resolve(offset, offset + destination.byteSize(), committedOnly);
+        List<Piece> pieces = overlay.resolve(offset, offset + destination.byteSize(), horizon);
         try {
             for (Piece piece : pieces) {
                 read(piece, destination.asSlice(piece.start() - offset, piece.lengthBytes()));
+            }
+        } finally {
+            Overlay.release(pieces);
+        }
+    }
+
+    /** Has the image's part of the range in memory soon. */
+    void readAhead(long offset, long lengthBytes, Horizon horizon) {
+        List<Piece> pieces = overlay.resolve(offset, offset + lengthBytes, horizon, MAX_READ_AHEAD_PIECES);
+        try {
+            for (Piece piece : pieces) {
+                if (piece.record() == null) {
+                    image.readAhead(piece.start(), piece.lengthBytes());
+                }
             }
         } finally {
             Overlay.release(pieces);

@@ -6,6 +6,7 @@ import io.vmft.blk.export.DisplacedException;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.ViewOwner;
 import io.vmft.blk.journal.RecordKind;
+import io.vmft.blk.overlay.Horizon;
 import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -13,6 +14,9 @@ import org.jspecify.annotations.Nullable;
 
 /** One connection's view: the generation it came with and whether it still has its place, checked at every call. */
 final class VolumeView implements ExportView, Roster.Member {
+    /** At most so much is read ahead at once: a client's hint is no order. */
+    private static final long MAX_READ_AHEAD_BYTES = 32 << 20;
+
     private final Volume volume;
     private final long generation;
     private final ExportName.@Nullable Session session;
@@ -64,12 +68,12 @@ final class VolumeView implements ExportView, Roster.Member {
     @Override
     public void read(long offset, int lengthBytes, ByteBuf destination) throws IOException {
         volume.checkAlive();
-        boolean committedOnly = role() == Admission.Role.STANDBY;
+        Horizon horizon = horizon();
         if (lengthBytes == 0) {
             return;
         }
         int writerIndex = destination.writerIndex();
-        Bytes.append(destination, lengthBytes, memory -> volume.reader().read(offset, memory, committedOnly));
+        Bytes.append(destination, lengthBytes, memory -> volume.reader().read(offset, memory, horizon));
         // What was read while the generation was fenced may be its successor's.
         try {
             role();
@@ -100,30 +104,45 @@ final class VolumeView implements ExportView, Roster.Member {
 
     @Override
     public boolean zeroesFast(boolean punchHole) {
-        return volume.mode() != WriteMode.DIRECT;
+        return volume.mode() != WriteMode.DIRECT || volume.image().clearsFast(punchHole);
     }
 
     @Override
     public void cache(long offset, long lengthBytes) throws IOException {
-        checkOpen();
+        volume.checkAlive();
+        volume.reader().readAhead(offset, Math.min(lengthBytes, MAX_READ_AHEAD_BYTES), horizon());
     }
 
     @Override
     public List<String> contexts(String query, boolean list) {
-        boolean asked = list ? BlockStatus.ALLOCATION.startsWith(query) && query.endsWith(":") : false;
+        boolean asked = list && query.endsWith(":") && BlockStatus.ALLOCATION.startsWith(query);
         return asked || query.equals(BlockStatus.ALLOCATION) ? List.of(BlockStatus.ALLOCATION) : List.of();
     }
 
-    /** Everything counts as data. */
     @Override
     public List<BlockStatus> blockStatus(String context, long offset, long lengthBytes, int limit) throws IOException {
-        checkOpen();
-        return List.of(new BlockStatus(lengthBytes, 0));
+        volume.checkAlive();
+        StatusList list = new StatusList(offset, lengthBytes, limit);
+        volume.allocation().fill(list, offset + lengthBytes, horizon());
+        List<BlockStatus> found = list.finish();
+        role();
+        return found;
     }
 
     @Override
     public String description() {
-        return "vmft volume " + volume.name();
+        Admission admission = volume.admission();
+        if (admission.heldBy() == null) {
+            return "vmft volume " + volume.name();
+        }
+        String side = generation == admission.standby() ? "standby" : "primary";
+        long epoch = volume.overlay().committedEpoch();
+        return "vmft volume " + volume.name() + ", VM " + admission.heldBy() + ", " + side + ", generation "
+                + generation + (epoch == 0 ? "" : ", committed epoch " + epoch);
+    }
+
+    private Horizon horizon() throws IOException {
+        return role() == Admission.Role.STANDBY ? Horizon.COMMITTED : Horizon.NEWEST;
     }
 
     private void clear(RecordKind kind, long offset, long lengthBytes, boolean fua) throws IOException {

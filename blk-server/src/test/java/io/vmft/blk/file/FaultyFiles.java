@@ -137,6 +137,28 @@ public final class FaultyFiles implements StoreFiles {
         }
 
         @Override
+        public boolean zeroesFast(boolean punchHole) {
+            return file.zeroesFast(punchHole);
+        }
+
+        @Override
+        public long nextData(long position) throws IOException {
+            ask(Call.READ);
+            return file.nextData(position);
+        }
+
+        @Override
+        public long nextHole(long position) throws IOException {
+            ask(Call.READ);
+            return file.nextHole(position);
+        }
+
+        @Override
+        public void readAhead(long position, long lengthBytes) {
+            file.readAhead(position, lengthBytes);
+        }
+
+        @Override
         public void reserve(long position, long lengthBytes) throws IOException {
             ask(Call.RESERVE);
             file.reserve(position, lengthBytes);

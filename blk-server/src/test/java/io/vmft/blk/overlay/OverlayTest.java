@@ -10,7 +10,9 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Deque;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import net.jqwik.api.Arbitraries;
 import net.jqwik.api.Arbitrary;
@@ -42,6 +44,9 @@ class OverlayTest {
         record BeginApply() implements Step {}
 
         record EndApply() implements Step {}
+
+        /** Makes a point of what is committed. */
+        record Pin() implements Step {}
     }
 
     @Provide
@@ -56,6 +61,7 @@ class OverlayTest {
                         Tuple.of(3, Arbitraries.create(Step.Freeze::new)),
                         Tuple.of(3, which.map(Step.Commit::new)),
                         Tuple.of(1, which.map(Step.TakeOver::new)),
+                        Tuple.of(1, Arbitraries.create(Step.Pin::new)),
                         Tuple.of(2, Arbitraries.create(Step.BeginApply::new)),
                         Tuple.of(2, Arbitraries.create(Step.EndApply::new)))
                 .list()
@@ -76,6 +82,13 @@ class OverlayTest {
 
     private record Boundary(long sequence, List<Long> bytes) {}
 
+    /**
+     * A point and what was committed then.
+     *
+     * @param saved what a later layer's fold found in the image before it, by offset
+     */
+    private record Pinned(long point, List<Long> bytes, Map<Integer, Long> saved) {}
+
     private static List<Long> boxed(long[] values) {
         return Arrays.stream(values).boxed().toList();
     }
@@ -95,6 +108,8 @@ class OverlayTest {
         private long sequence;
         private long written;
         private long released;
+        private final List<Pinned> pins = new ArrayList<>();
+        private long lastPoint;
 
         void take(Step step) {
             switch (step) {
@@ -118,6 +133,7 @@ class OverlayTest {
                     frozen.clear();
                     all = unboxed(committed.bytes());
                 }
+                case Step.Pin() -> pin();
                 case Step.BeginApply() -> applying = overlay.takeForApply();
                 case Step.EndApply() -> {
                     Layer layer = applying;
@@ -142,7 +158,40 @@ class OverlayTest {
             }
         }
 
+        private void pin() {
+            long point = overlay.pin(lastPoint + 10, false).point();
+            if (point == lastPoint) {
+                assertThat(committed.bytes()).isEqualTo(pins.getLast().bytes());
+            }
+            lastPoint = point;
+            pins.add(new Pinned(point, committed.bytes(), new HashMap<>()));
+        }
+
+        private void save(Layer layer) {
+            for (Pinned pin : pins) {
+                for (Extent extent : layer.extents()) {
+                    for (int i = (int) extent.start(); i < extent.end(); i++) {
+                        if (layer.afterPoint() >= pin.point()) {
+                            pin.saved().putIfAbsent(i, image[i]);
+                        }
+                    }
+                }
+            }
+        }
+
+        private void checkPin(Pinned pin) {
+            long[] found = new long[SIZE];
+            for (Piece piece : overlay.resolve(0, SIZE, Horizon.of(pin.point()))) {
+                for (int i = (int) piece.start(); i < piece.end(); i++) {
+                    long below = pin.saved().getOrDefault(i, image[i]);
+                    found[i] = piece.record() == null ? below : piece.record().sequence();
+                }
+            }
+            assertThat(boxed(found)).isEqualTo(pin.bytes());
+        }
+
         private void fold(Layer layer) {
+            save(layer);
             for (Extent extent : layer.extents()) {
                 Arrays.fill(
                         image,
@@ -158,10 +207,20 @@ class OverlayTest {
         void check(int start, int end) {
             check(start, end, false, all);
             check(start, end, true, unboxed(committed.bytes()));
+            pins.forEach(this::checkPin);
+            checkLimit(start, end);
+        }
+
+        /** A limited answer is the beginning of the whole one. */
+        private void checkLimit(int start, int end) {
+            List<Piece> whole = overlay.resolve(start, end, Horizon.NEWEST);
+            for (int limit = 1; limit <= whole.size(); limit++) {
+                assertThat(overlay.resolve(start, end, Horizon.NEWEST, limit)).isEqualTo(whole.subList(0, limit));
+            }
         }
 
         private void check(int start, int end, boolean committedOnly, long[] expected) {
-            List<Piece> pieces = overlay.resolve(start, end, committedOnly);
+            List<Piece> pieces = overlay.resolve(start, end, committedOnly ? Horizon.COMMITTED : Horizon.NEWEST);
             long[] found = new long[SIZE];
             long at = start;
             for (Piece piece : pieces) {
