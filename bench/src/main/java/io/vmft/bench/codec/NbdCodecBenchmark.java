@@ -8,7 +8,7 @@ import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.embedded.EmbeddedChannel;
 import io.vmft.proto.nbd.NbdClientEncoder;
 import io.vmft.proto.nbd.NbdClientFlags;
-import io.vmft.proto.nbd.NbdError;
+import io.vmft.proto.nbd.NbdHeaders;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerDecoder;
 import io.vmft.proto.nbd.NbdServerEncoder;
@@ -33,7 +33,9 @@ public class NbdCodecBenchmark {
 
     private final ByteBuf reads = Unpooled.directBuffer();
     private final ByteBuf writes = Unpooled.directBuffer();
-    private final ByteBuf replies = Unpooled.directBuffer(REQUESTS * NbdServerEncoder.DATA_HEADER_BYTES);
+    private final ByteBuf replies = Unpooled.directBuffer(REQUESTS * NbdHeaders.STRUCTURED.dataHeaderBytes());
+    private final NbdRequest request = new NbdRequest.Read(7, 0, BLOCK_BYTES, false);
+    private final NbdRequest flush = new NbdRequest.Flush(8);
     private EmbeddedChannel channel = new EmbeddedChannel();
     private long checksum;
 
@@ -41,9 +43,11 @@ public class NbdCodecBenchmark {
     @Setup
     public void prepare() {
         for (int i = 0; i < REQUESTS; i++) {
-            NbdClientEncoder.request(reads, new NbdRequest.Read(i, (long) i * BLOCK_BYTES, BLOCK_BYTES, false));
+            NbdClientEncoder.request(
+                    reads, NbdHeaders.STRUCTURED, new NbdRequest.Read(i, (long) i * BLOCK_BYTES, BLOCK_BYTES, false));
             ByteBuf data = Unpooled.buffer(BLOCK_BYTES).writeZero(BLOCK_BYTES);
-            NbdClientEncoder.request(writes, new NbdRequest.Write(i, (long) i * BLOCK_BYTES, data, false));
+            NbdClientEncoder.request(
+                    writes, NbdHeaders.STRUCTURED, new NbdRequest.Write(i, (long) i * BLOCK_BYTES, data, false));
             writes.writeBytes(data);
         }
         NbdServerDecoder decoder = new NbdServerDecoder();
@@ -52,7 +56,7 @@ public class NbdCodecBenchmark {
         ByteBuf flags = Unpooled.buffer();
         NbdClientEncoder.clientFlags(flags, new NbdClientFlags(true, true));
         channel.writeInbound(flags);
-        decoder.startTransmission(true);
+        decoder.startTransmission(NbdHeaders.STRUCTURED);
     }
 
     /** Gives the buffers back. */
@@ -109,7 +113,8 @@ public class NbdCodecBenchmark {
     public int encodeDataHeader() {
         replies.clear();
         for (int i = 0; i < REQUESTS; i++) {
-            NbdServerEncoder.dataHeader(replies, i, true, (long) i * BLOCK_BYTES, BLOCK_BYTES);
+            NbdServerEncoder.dataHeader(
+                    replies, NbdHeaders.STRUCTURED, request, true, (long) i * BLOCK_BYTES, BLOCK_BYTES);
         }
         return replies.writerIndex();
     }
@@ -120,7 +125,7 @@ public class NbdCodecBenchmark {
     public int encodeSimpleReply() {
         replies.clear();
         for (int i = 0; i < REQUESTS; i++) {
-            NbdServerEncoder.simpleReply(replies, i, NbdError.OK);
+            NbdServerEncoder.success(replies, NbdHeaders.STRUCTURED, flush);
         }
         return replies.writerIndex();
     }

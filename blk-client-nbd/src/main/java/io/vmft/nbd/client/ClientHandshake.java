@@ -161,7 +161,7 @@ final class ClientHandshake extends ChannelInboundHandlerAdapter {
                 preferredBlockBytes = preferred;
                 maximumPayloadBytes = maximum < 0 ? Nbd.MAX_PAYLOAD_BYTES : Math.min(maximum, Nbd.MAX_PAYLOAD_BYTES);
             }
-            case NbdOptionReply.Name _, NbdOptionReply.Unknown _ -> {}
+            case NbdOptionReply.Name _, NbdOptionReply.MetaContext _, NbdOptionReply.Unknown _ -> {}
             case NbdOptionReply.Failure failure -> failed(ctx, failure);
             case NbdOptionReply.ExportNameAnswer(long size, int transmissionFlags, boolean _) -> {
                 sizeBytes = size;

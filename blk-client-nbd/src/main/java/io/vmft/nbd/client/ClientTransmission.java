@@ -6,6 +6,7 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.util.collection.LongObjectHashMap;
 import io.vmft.proto.nbd.NbdClientEncoder;
+import io.vmft.proto.nbd.NbdHeaders;
 import io.vmft.proto.nbd.NbdReply;
 import io.vmft.proto.nbd.NbdRequest;
 import java.io.IOException;
@@ -24,14 +25,16 @@ final class ClientTransmission extends ChannelInboundHandlerAdapter {
     private static final int MAX_IN_FLIGHT = 128;
 
     private final Channel channel;
+    private final NbdHeaders headers;
     private final Queue<PendingRequest> submitted = new ConcurrentLinkedQueue<>();
     private final AtomicBoolean drainScheduled = new AtomicBoolean();
     private final Queue<PendingRequest> waiting = new ArrayDeque<>();
     private final LongObjectHashMap<PendingRequest> inFlight = new LongObjectHashMap<>();
     private @Nullable IOException ended;
 
-    ClientTransmission(Channel channel) {
+    ClientTransmission(Channel channel, NbdHeaders headers) {
         this.channel = channel;
+        this.headers = headers;
     }
 
     /** Sends a request as soon as the connection takes it. Its data is taken over. */
@@ -42,10 +45,11 @@ final class ClientTransmission extends ChannelInboundHandlerAdapter {
         }
     }
 
-    /** How long the simple reply to a read is; for the decoder. */
-    int readBytesOf(long cookie) {
+    /** The request that waits for an answer; for the decoder. */
+    @Nullable
+    NbdRequest pending(long cookie) {
         PendingRequest pending = inFlight.get(cookie);
-        return pending == null ? 0 : pending.readBytes();
+        return pending == null ? null : pending.request();
     }
 
     private void drain() {
@@ -64,21 +68,21 @@ final class ClientTransmission extends ChannelInboundHandlerAdapter {
         if (waiting.isEmpty() || inFlight.size() >= MAX_IN_FLIGHT || !channel.isWritable()) {
             return;
         }
-        ByteBuf headers = channel.alloc().directBuffer();
+        ByteBuf out = channel.alloc().directBuffer();
         while (inFlight.size() < MAX_IN_FLIGHT && channel.isWritable()) {
             PendingRequest next = waiting.poll();
             if (next == null) {
                 break;
             }
             inFlight.put(next.request().cookie(), next);
-            NbdClientEncoder.request(headers, next.request());
+            NbdClientEncoder.request(out, headers, next.request());
             if (next.request() instanceof NbdRequest.Write write) {
-                channel.write(headers, channel.voidPromise());
+                channel.write(out, channel.voidPromise());
                 channel.write(write.data(), channel.voidPromise());
-                headers = channel.alloc().directBuffer();
+                out = channel.alloc().directBuffer();
             }
         }
-        var _ = channel.writeAndFlush(headers, channel.voidPromise());
+        var _ = channel.writeAndFlush(out, channel.voidPromise());
     }
 
     @Override
@@ -104,7 +108,7 @@ final class ClientTransmission extends ChannelInboundHandlerAdapter {
         switch (reply) {
             case NbdReply.Data data -> data.data().release();
             case NbdReply.SimpleData data -> data.data().release();
-            case NbdReply.Simple _, NbdReply.None _, NbdReply.Hole _, NbdReply.Failure _ -> {}
+            case NbdReply.Simple _, NbdReply.None _, NbdReply.Hole _, NbdReply.BlockStatus _, NbdReply.Failure _ -> {}
         }
     }
 

@@ -8,6 +8,7 @@ import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.vmft.proto.nbd.NbdClientDecoder;
+import io.vmft.proto.nbd.NbdHeaders;
 import io.vmft.proto.nbd.NbdRequest;
 import java.io.IOException;
 import java.io.InterruptedIOException;
@@ -67,9 +68,10 @@ public final class NbdClient implements AutoCloseable {
         ChannelFuture connected = open(uri, decoder, export, null);
         CompletableFuture<NbdClient> client = export.thenApply(chosen -> {
             Channel channel = connected.channel();
-            ClientTransmission transmission = new ClientTransmission(channel);
+            NbdHeaders headers = chosen.structured() ? NbdHeaders.STRUCTURED : NbdHeaders.SIMPLE;
+            ClientTransmission transmission = new ClientTransmission(channel, headers);
             channel.pipeline().addLast(transmission);
-            decoder.startTransmission(transmission::readBytesOf);
+            decoder.startTransmission(headers, transmission::pending);
             return new NbdClient(channel, chosen, transmission);
         });
         failIfNotConnected(connected, export);
@@ -173,7 +175,8 @@ public final class NbdClient implements AutoCloseable {
     /** Makes a range of at most 4 GiB − 1 read as zeroes; it may become a hole. */
     public CompletableFuture<Void> writeZeroes(long offset, long lengthBytes) {
         checkRange(offset, lengthBytes);
-        return withoutData(new NbdRequest.WriteZeroes(cookies.incrementAndGet(), offset, lengthBytes, false, false));
+        return withoutData(
+                new NbdRequest.WriteZeroes(cookies.incrementAndGet(), offset, lengthBytes, false, false, false));
     }
 
     private void checkRange(long offset, long lengthBytes) {

@@ -50,6 +50,8 @@ final class PendingRequest {
                 coveredBytes = data.readableBytes();
             }
             case NbdReply.None _ -> {}
+            case NbdReply.BlockStatus _ ->
+                throw new IOException("the server told a block status that was not asked for");
             case NbdReply.Data(long _, boolean done, long offset, ByteBuf data) -> data(done, offset, data, allocator);
             case NbdReply.Hole(long _, boolean _, long offset, long lengthBytes) -> {
                 int index = index(offset, lengthBytes);

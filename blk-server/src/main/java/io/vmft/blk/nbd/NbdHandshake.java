@@ -12,6 +12,7 @@ import io.vmft.blk.export.Exports;
 import io.vmft.blk.export.ViewOwner;
 import io.vmft.proto.nbd.Nbd;
 import io.vmft.proto.nbd.NbdClientFlags;
+import io.vmft.proto.nbd.NbdHeaders;
 import io.vmft.proto.nbd.NbdOption;
 import io.vmft.proto.nbd.NbdOptionReply;
 import io.vmft.proto.nbd.NbdServerDecoder;
@@ -39,7 +40,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
 
     private final ClientIdentity client = ClientIdentity.UNKNOWN;
     private NbdClientFlags clientFlags = new NbdClientFlags(false, false);
-    private boolean structured;
+    private NbdHeaders headers = NbdHeaders.SIMPLE;
     private int options;
     private @Nullable Future<?> deadline;
 
@@ -111,14 +112,18 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
             case NbdOption.Describe(String name, List<Integer> _) -> describe(ctx, name, option);
             case NbdOption.ListExports _ -> list(ctx);
             case NbdOption.StructuredReply _ -> {
-                structured = true;
+                headers = NbdHeaders.STRUCTURED;
                 reply(ctx, new NbdOptionReply.Ack(option.code()));
             }
             case NbdOption.Abort _ -> {
                 reply(ctx, new NbdOptionReply.Ack(option.code()));
                 close(ctx);
             }
-            case NbdOption.Unknown _ ->
+            case NbdOption.StartTls _,
+                    NbdOption.ExtendedHeaders _,
+                    NbdOption.ListMetaContexts _,
+                    NbdOption.SetMetaContexts _,
+                    NbdOption.Unknown _ ->
                 reply(
                         ctx,
                         new NbdOptionReply.Failure(option.code(), Nbd.REP_ERR_UNSUP, "this server does not know it"));
@@ -238,11 +243,11 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
             return;
         }
         stopDeadline();
-        RequestExecutor requests = new RequestExecutor(name, lease, structured);
+        RequestExecutor requests = new RequestExecutor(name, lease, headers);
         ctx.pipeline()
                 .addAfter(ctx.name(), null, new NbdTransmission(requests, lease, decoder, limits, threads))
                 .remove(this);
-        decoder.startTransmission(structured);
+        decoder.startTransmission(headers);
         if (option instanceof NbdOption.ExportName) {
             reply(ctx, new NbdOptionReply.ExportNameAnswer(view.sizeBytes(), flags(view), !clientFlags.noZeroes()));
         } else {
@@ -281,7 +286,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         if (view.multiConn()) {
             flags |= Nbd.FLAG_CAN_MULTI_CONN; // a flush covers the writes of every connection: the view's contract
         }
-        return flags | (structured ? Nbd.FLAG_SEND_DF : 0) | (view.readOnly() ? Nbd.FLAG_READ_ONLY : 0);
+        return flags | (headers.chunked() ? Nbd.FLAG_SEND_DF : 0) | (view.readOnly() ? Nbd.FLAG_READ_ONLY : 0);
     }
 
     private void reply(ChannelHandlerContext ctx, NbdOptionReply reply) {

@@ -106,7 +106,9 @@ final class NbdTransmission extends ChannelDuplexHandler {
         @Override
         public void run() {
             long start = System.nanoTime();
-            fault = split == null ? requests.execute(request, reply) : requests.perform(request, false, reply);
+            fault = split == null
+                    ? requests.execute(request, reply)
+                    : requests.perform(request, split.request(), false, reply);
             nanos = System.nanoTime() - start;
             done.add(this);
             if (drainScheduled.compareAndSet(false, true)) {
@@ -128,6 +130,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
                     NbdRequest.Trim _,
                     NbdRequest.WriteZeroes _,
                     NbdRequest.Cache _,
+                    NbdRequest.BlockStatus _,
                     NbdRequest.Disconnect _,
                     NbdRequest.Refused _ -> 0;
         };
@@ -143,6 +146,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
             case NbdRequest.WriteZeroes zeroes ->
                 handOver(ctx, zeroes, null, null, zeroes.fua() ? threads.flush() : threads.io());
             case NbdRequest.Cache cache -> run(ctx, cache, null, null);
+            case NbdRequest.BlockStatus status -> run(ctx, status, null, null);
             case NbdRequest.Refused refused -> run(ctx, refused, null, null);
             case NbdRequest.Disconnect _ -> leaving = true;
         }
@@ -225,7 +229,8 @@ final class NbdTransmission extends ChannelDuplexHandler {
             throw e;
         }
         long start = System.nanoTime();
-        Fault fault = split == null ? requests.execute(request, out) : requests.perform(request, false, out);
+        Fault fault =
+                split == null ? requests.execute(request, out) : requests.perform(request, split.request(), false, out);
         if (pace != null) {
             pace.took(System.nanoTime() - start, bytes);
         }

@@ -3,6 +3,7 @@ package io.vmft.blk.nbd;
 import io.netty.buffer.ByteBuf;
 import io.vmft.blk.export.ExportView;
 import io.vmft.proto.nbd.NbdError;
+import io.vmft.proto.nbd.NbdHeaders;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerEncoder;
 import java.io.IOException;
@@ -41,26 +42,26 @@ final class RequestExecutor {
     private final ViewLease lease;
     private final long sizeBytes;
     private final boolean readOnly;
-    private final boolean structured;
+    private final NbdHeaders headers;
     private final LongAdder failures = new LongAdder();
 
-    RequestExecutor(String exportName, ViewLease lease, boolean structured) {
+    RequestExecutor(String exportName, ViewLease lease, NbdHeaders headers) {
         this.exportName = exportName;
         this.lease = lease;
         this.sizeBytes = lease.view().sizeBytes();
         this.readOnly = lease.view().readOnly();
-        this.structured = structured;
+        this.headers = headers;
     }
 
     /** Whether a read may be answered in several chunks. */
     boolean mayFragment(NbdRequest.Read read) {
-        return structured && !read.noFragment() && isInside(read.offset(), read.lengthBytes());
+        return headers.chunked() && !read.noFragment() && isInside(read.offset(), read.lengthBytes());
     }
 
     /** How much room a request's reply needs at most. */
     int replyBytes(NbdRequest request) {
         return request instanceof NbdRequest.Read read && isInside(read.offset(), read.lengthBytes())
-                ? Math.max(PLAIN_REPLY_BYTES, NbdServerEncoder.DATA_HEADER_BYTES + read.lengthBytes())
+                ? Math.max(PLAIN_REPLY_BYTES, headers.dataHeaderBytes() + read.lengthBytes())
                 : PLAIN_REPLY_BYTES;
     }
 
@@ -79,7 +80,7 @@ final class RequestExecutor {
     @Nullable
     Fault execute(NbdRequest request, ByteBuf out) {
         int start = out.writerIndex();
-        @Nullable Fault fault = perform(request, true, out);
+        @Nullable Fault fault = perform(request, request, true, out);
         if (out.writerIndex() == start) {
             answer(request, fault, out);
         }
@@ -90,17 +91,18 @@ final class RequestExecutor {
      * Carries out a request, or a piece of one. Appends a read's data, and nothing else: the answer is left to the caller, unless the
      * data is the answer. Releases the request's data, whatever happens.
      *
+     * @param whole the request as the client made it: the same one unless {@code request} is a piece
      * @param last whether a read's data is the last chunk of the reply
      */
     @Nullable
-    Fault perform(NbdRequest request, boolean last, ByteBuf out) {
+    Fault perform(NbdRequest request, NbdRequest whole, boolean last, ByteBuf out) {
         if (!lease.enter()) {
             release(request);
             return ENDED;
         }
         int start = out.writerIndex();
         try {
-            return dispatch(request, last, lease.view(), out);
+            return dispatch(request, whole, last, lease.view(), out);
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
             out.writerIndex(start);
             if (!StorageErrors.isSilent(e)) {
@@ -117,20 +119,20 @@ final class RequestExecutor {
         }
     }
 
-    private @Nullable Fault dispatch(NbdRequest request, boolean last, ExportView view, ByteBuf out)
+    private @Nullable Fault dispatch(NbdRequest request, NbdRequest whole, boolean last, ExportView view, ByteBuf out)
             throws IOException {
         @Nullable Fault fault = check(request);
         if (fault != null) {
             return fault;
         }
         switch (request) {
-            case NbdRequest.Read read -> read(read, last, view, out);
+            case NbdRequest.Read read -> read(read, whole, last, view, out);
             case NbdRequest.Write write -> view.write(write.offset(), write.data(), write.fua());
             case NbdRequest.WriteZeroes zeroes ->
                 view.writeZeroes(zeroes.offset(), zeroes.lengthBytes(), !zeroes.noHole(), zeroes.fua());
             case NbdRequest.Trim trim -> view.trim(trim.offset(), trim.lengthBytes(), trim.fua());
             case NbdRequest.Flush _ -> view.flush();
-            case NbdRequest.Cache _, NbdRequest.Refused _, NbdRequest.Disconnect _ ->
+            case NbdRequest.Cache _, NbdRequest.BlockStatus _, NbdRequest.Refused _, NbdRequest.Disconnect _ ->
                 throw new IllegalArgumentException("not for storage: " + request);
         }
         return null;
@@ -146,6 +148,7 @@ final class RequestExecutor {
             case NbdRequest.Trim trim -> checkChange(trim.offset(), trim.lengthBytes(), NbdError.EINVAL);
             case NbdRequest.Flush _ -> null;
             case NbdRequest.Cache _ -> new Fault(NbdError.EINVAL, "this server does not cache");
+            case NbdRequest.BlockStatus _ -> new Fault(NbdError.EINVAL, "no metadata context was chosen");
             case NbdRequest.Refused refused -> new Fault(refused.error(), refused.message());
             case NbdRequest.Disconnect _ -> null;
         };
@@ -163,19 +166,16 @@ final class RequestExecutor {
     }
 
     private boolean isInside(long offset, long lengthBytes) {
-        return offset >= 0 && offset <= sizeBytes && lengthBytes <= sizeBytes - offset;
+        return offset >= 0 && offset <= sizeBytes && lengthBytes >= 0 && lengthBytes <= sizeBytes - offset;
     }
 
-    private void read(NbdRequest.Read read, boolean last, ExportView view, ByteBuf out) throws IOException {
+    private void read(NbdRequest.Read read, NbdRequest whole, boolean last, ExportView view, ByteBuf out)
+            throws IOException {
         int lengthBytes = read.lengthBytes();
         if (lengthBytes == 0) {
             return;
         }
-        if (structured) {
-            NbdServerEncoder.dataHeader(out, read.cookie(), last, read.offset(), lengthBytes);
-        } else {
-            NbdServerEncoder.simpleReply(out, read.cookie(), NbdError.OK);
-        }
+        NbdServerEncoder.dataHeader(out, headers, whole, last, read.offset(), lengthBytes);
         int dataStart = out.writerIndex();
         view.read(read.offset(), lengthBytes, out);
         if (out.writerIndex() - dataStart != lengthBytes) {
@@ -193,22 +193,16 @@ final class RequestExecutor {
         if (fault != null && fault.silent()) {
             return;
         }
-        long cookie = request.cookie();
         if (fault == null) {
-            if (structured && request instanceof NbdRequest.Read) {
-                NbdServerEncoder.none(out, cookie);
-            } else {
-                NbdServerEncoder.simpleReply(out, cookie, NbdError.OK);
-            }
-        } else if (structured) {
+            NbdServerEncoder.success(out, headers, request);
+        } else {
             String message = fault.message();
             NbdServerEncoder.failure(
                     out,
-                    cookie,
+                    headers,
+                    request,
                     fault.error(),
                     message.length() > MAX_MESSAGE_CHARS ? message.substring(0, MAX_MESSAGE_CHARS) : message);
-        } else {
-            NbdServerEncoder.simpleReply(out, cookie, fault.error());
         }
     }
 

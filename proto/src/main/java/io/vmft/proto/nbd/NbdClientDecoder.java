@@ -3,7 +3,8 @@ package io.vmft.proto.nbd;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
-import java.util.function.LongToIntFunction;
+import java.util.function.LongFunction;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Decodes what a server sends: an {@link NbdGreeting}, then {@link NbdOptionReply}s, and from {@link #startTransmission} on
@@ -17,12 +18,12 @@ public final class NbdClientDecoder extends NbdUnitDecoder {
     private static final int EXPORT_NAME_ANSWER_BYTES = 10;
     /** Option replies hold at most two strings and some numbers. */
     private static final int MAX_OPTION_REPLY_BYTES = 2 * Nbd.MAX_STRING_BYTES + 64;
-    /** Both kinds of reply header begin with magic:32; the rest differs in length. */
+    /** All kinds of reply header begin with magic:32; the rest differs in length. */
     private static final int REPLY_MAGIC_BYTES = 4;
 
-    private static final int SIMPLE_REST_BYTES = NbdServerEncoder.SIMPLE_HEADER_BYTES - REPLY_MAGIC_BYTES;
+    private static final int SIMPLE_REST_BYTES = 12;
     private static final int CHUNK_REST_BYTES = 16;
-    private static final int MAX_ERROR_CHUNK_BYTES = 6 + 8 + Nbd.MAX_STRING_BYTES;
+    private static final int EXTENDED_REST_BYTES = 28;
 
     private enum State {
         GREETING,
@@ -30,6 +31,7 @@ public final class NbdClientDecoder extends NbdUnitDecoder {
         OPTION_REPLY_DATA,
         EXPORT_NAME_ANSWER,
         REPLY_MAGIC,
+        EXTENDED_HEADER,
         SIMPLE_REST,
         SIMPLE_DATA,
         CHUNK_REST,
@@ -37,7 +39,8 @@ public final class NbdClientDecoder extends NbdUnitDecoder {
     }
 
     private State state = State.GREETING;
-    private LongToIntFunction readBytesOfCookie = _ -> 0;
+    private NbdHeaders headers = NbdHeaders.SIMPLE;
+    private LongFunction<@Nullable NbdRequest> pending = _ -> null;
     private boolean zeroes;
     private int option;
     private int type;
@@ -58,12 +61,22 @@ public final class NbdClientDecoder extends NbdUnitDecoder {
     /**
      * The server accepted the export: what follows are replies.
      *
-     * @param readBytesOfCookie how many bytes the pending request with this cookie reads: only that tells a simple reply's
-     *     length; 0 for other requests and unknown cookies. Called on the event loop.
+     * @param negotiated what they look like
+     * @param pendingByCookie the request that waits for an answer to this cookie, or null: it tells how long a simple reply is, and what
+     *     no honest server would send. Called on the event loop.
      */
-    public void startTransmission(LongToIntFunction readBytesOfCookie) {
-        this.readBytesOfCookie = readBytesOfCookie;
-        next(State.REPLY_MAGIC, REPLY_MAGIC_BYTES);
+    public void startTransmission(NbdHeaders negotiated, LongFunction<@Nullable NbdRequest> pendingByCookie) {
+        headers = negotiated;
+        pending = pendingByCookie;
+        expectReply();
+    }
+
+    private void expectReply() {
+        if (headers == NbdHeaders.EXTENDED) {
+            next(State.EXTENDED_HEADER, REPLY_MAGIC_BYTES + EXTENDED_REST_BYTES);
+        } else {
+            next(State.REPLY_MAGIC, REPLY_MAGIC_BYTES);
+        }
     }
 
     @Override
@@ -82,15 +95,16 @@ public final class NbdClientDecoder extends NbdUnitDecoder {
                 ctx.fireChannelRead(new NbdOptionReply.ExportNameAnswer(sizeBytes, flags, zeroes));
             }
             case REPLY_MAGIC -> replyMagic(unit.readInt());
+            case EXTENDED_HEADER -> extendedHeader(ctx, unit);
             case SIMPLE_REST -> simpleReply(ctx, unit);
             case SIMPLE_DATA -> {
-                next(State.REPLY_MAGIC, REPLY_MAGIC_BYTES);
+                expectReply();
                 ctx.fireChannelRead(new NbdReply.SimpleData(cookie, unit.readRetainedSlice(lengthBytes)));
             }
             case CHUNK_REST -> chunkHeader(ctx, unit);
             case CHUNK_PAYLOAD -> {
-                next(State.REPLY_MAGIC, REPLY_MAGIC_BYTES);
-                ctx.fireChannelRead(chunk(unit));
+                expectReply();
+                ctx.fireChannelRead(NbdChunks.decode(type, cookie, done, unit, lengthBytes));
             }
         }
     }
@@ -141,6 +155,7 @@ public final class NbdClientDecoder extends NbdUnitDecoder {
             case Nbd.REP_ACK -> new NbdOptionReply.Ack(option);
             case Nbd.REP_SERVER -> server(data);
             case Nbd.REP_INFO -> information(data);
+            case Nbd.REP_META_CONTEXT -> metaContext(data);
             default -> new NbdOptionReply.Unknown(option, type);
         };
     }
@@ -151,6 +166,19 @@ public final class NbdClientDecoder extends NbdUnitDecoder {
         }
         String name = NbdStrings.readLenient(data, data.readInt());
         return new NbdOptionReply.Server(option, name, NbdStrings.readLenient(data, data.readableBytes()));
+    }
+
+    private NbdOptionReply metaContext(ByteBuf data) {
+        if (data.readableBytes() < 4) {
+            throw NbdProtocolException.malformed("a metadata context has no number");
+        }
+        int id = data.readInt();
+        @Nullable String name = NbdStrings.read(data, data.readableBytes());
+        if (name == null) {
+            throw NbdProtocolException.malformed(
+                    "a metadata context's name is longer than " + Nbd.MAX_STRING_BYTES + " bytes or not UTF-8");
+        }
+        return new NbdOptionReply.MetaContext(option, id, name);
     }
 
     private NbdOptionReply information(ByteBuf data) {
@@ -181,22 +209,25 @@ public final class NbdClientDecoder extends NbdUnitDecoder {
     }
 
     private void replyMagic(int magic) {
-        switch (magic) {
-            case Nbd.SIMPLE_REPLY_MAGIC -> next(State.SIMPLE_REST, SIMPLE_REST_BYTES);
-            case Nbd.STRUCTURED_REPLY_MAGIC -> next(State.CHUNK_REST, CHUNK_REST_BYTES);
-            default -> throw NbdProtocolException.badMagic("a reply", Integer.toUnsignedLong(magic));
+        if (magic == Nbd.SIMPLE_REPLY_MAGIC) {
+            next(State.SIMPLE_REST, SIMPLE_REST_BYTES);
+        } else if (magic == Nbd.STRUCTURED_REPLY_MAGIC && headers == NbdHeaders.STRUCTURED) {
+            next(State.CHUNK_REST, CHUNK_REST_BYTES);
+        } else {
+            throw NbdProtocolException.badMagic("a reply", Integer.toUnsignedLong(magic));
         }
     }
 
     private void simpleReply(ChannelHandlerContext ctx, ByteBuf unit) {
         NbdError error = NbdError.of(unit.readInt());
         cookie = unit.readLong();
-        int readBytes = error == NbdError.OK ? readBytesOfCookie.applyAsInt(cookie) : 0;
+        int readBytes =
+                error == NbdError.OK && pending.apply(cookie) instanceof NbdRequest.Read read ? read.lengthBytes() : 0;
         if (readBytes > 0) {
             lengthBytes = readBytes;
             next(State.SIMPLE_DATA, lengthBytes);
         } else {
-            next(State.REPLY_MAGIC, REPLY_MAGIC_BYTES);
+            expectReply();
             ctx.fireChannelRead(new NbdReply.Simple(cookie, error));
         }
     }
@@ -205,64 +236,33 @@ public final class NbdClientDecoder extends NbdUnitDecoder {
         done = (unit.readUnsignedShort() & Nbd.REPLY_FLAG_DONE) != 0;
         type = unit.readUnsignedShort();
         cookie = unit.readLong();
-        long payloadBytes = unit.readUnsignedInt();
-        checkChunk(payloadBytes);
+        expectPayload(ctx, unit.readUnsignedInt(), pending.apply(cookie));
+    }
+
+    private void extendedHeader(ChannelHandlerContext ctx, ByteBuf unit) {
+        int magic = unit.readInt();
+        if (magic != Nbd.EXTENDED_REPLY_MAGIC) {
+            throw NbdProtocolException.badMagic("a reply", Integer.toUnsignedLong(magic));
+        }
+        done = (unit.readUnsignedShort() & Nbd.REPLY_FLAG_DONE) != 0;
+        type = unit.readUnsignedShort();
+        cookie = unit.readLong();
+        long offset = unit.readLong();
+        @Nullable NbdRequest request = pending.apply(cookie);
+        if (request != null && request.offset() != offset) {
+            throw NbdProtocolException.malformed("a reply has another offset than its request");
+        }
+        expectPayload(ctx, unit.readLong(), request);
+    }
+
+    private void expectPayload(ChannelHandlerContext ctx, long payloadBytes, @Nullable NbdRequest request) {
+        NbdChunks.check(headers, type, done, payloadBytes, request);
         lengthBytes = (int) payloadBytes;
         if (lengthBytes == 0) {
-            next(State.REPLY_MAGIC, REPLY_MAGIC_BYTES);
+            expectReply();
             ctx.fireChannelRead(new NbdReply.None(cookie));
         } else {
             next(State.CHUNK_PAYLOAD, lengthBytes);
         }
-    }
-
-    private void checkChunk(long payloadBytes) {
-        switch (type) {
-            case Nbd.REPLY_TYPE_NONE -> {
-                if (payloadBytes != 0 || !done) {
-                    throw NbdProtocolException.malformed("an empty reply chunk is not empty or not the last");
-                }
-            }
-            case Nbd.REPLY_TYPE_OFFSET_DATA -> {
-                if (payloadBytes <= Long.BYTES) {
-                    throw NbdProtocolException.malformed("a data chunk without data");
-                }
-                int readBytes = readBytesOfCookie.applyAsInt(cookie);
-                if (payloadBytes - Long.BYTES > readBytes) {
-                    throw NbdProtocolException.tooLong("a data chunk", payloadBytes - Long.BYTES, readBytes);
-                }
-            }
-            case Nbd.REPLY_TYPE_OFFSET_HOLE -> {
-                if (payloadBytes != Long.BYTES + Integer.BYTES) {
-                    throw NbdProtocolException.malformed("a hole chunk has the wrong length");
-                }
-            }
-            default -> {
-                if ((type & Nbd.REPLY_TYPE_ERROR_BIT) == 0) {
-                    throw NbdProtocolException.unknownReply("reply type", type);
-                }
-                if (payloadBytes < 6 || payloadBytes > MAX_ERROR_CHUNK_BYTES) {
-                    throw NbdProtocolException.malformed("an error chunk of " + payloadBytes + " bytes");
-                }
-            }
-        }
-    }
-
-    private NbdReply chunk(ByteBuf unit) {
-        return switch (type) {
-            case Nbd.REPLY_TYPE_OFFSET_DATA ->
-                new NbdReply.Data(cookie, done, unit.readLong(), unit.readRetainedSlice(lengthBytes - Long.BYTES));
-            case Nbd.REPLY_TYPE_OFFSET_HOLE -> new NbdReply.Hole(cookie, done, unit.readLong(), unit.readUnsignedInt());
-            default -> {
-                NbdError error = NbdError.of(unit.readInt());
-                int messageBytes = unit.readUnsignedShort();
-                if (messageBytes > lengthBytes - 6) {
-                    throw NbdProtocolException.malformed("an error message is longer than its chunk");
-                }
-                String message = NbdStrings.readLenient(unit, messageBytes);
-                unit.skipBytes(lengthBytes - 6 - messageBytes);
-                yield new NbdReply.Failure(cookie, done, error, message);
-            }
-        };
     }
 }

@@ -23,8 +23,16 @@ public final class NbdClientEncoder {
             }
             case NbdOption.Describe(String name, List<Integer> requests) -> infoOrGo(out, option, name, requests);
             case NbdOption.Go(String name, List<Integer> requests) -> infoOrGo(out, option, name, requests);
-            case NbdOption.Abort _, NbdOption.ListExports _, NbdOption.StructuredReply _, NbdOption.Unknown _ ->
-                header(out, option, 0);
+            case NbdOption.ListMetaContexts(String name, List<String> queries) ->
+                metaContexts(out, option, name, queries);
+            case NbdOption.SetMetaContexts(String name, List<String> queries) ->
+                metaContexts(out, option, name, queries);
+            case NbdOption.Abort _,
+                    NbdOption.ListExports _,
+                    NbdOption.StartTls _,
+                    NbdOption.StructuredReply _,
+                    NbdOption.ExtendedHeaders _,
+                    NbdOption.Unknown _ -> header(out, option, 0);
             case NbdOption.Malformed malformed -> throw new IllegalArgumentException("not for sending: " + malformed);
         }
     }
@@ -40,23 +48,50 @@ public final class NbdClientEncoder {
         requests.forEach(out::writeShort);
     }
 
-    /** A request; a write's data is left to the caller to send behind it and keeps its reader index. */
-    public static void request(ByteBuf out, NbdRequest request) {
+    private static void metaContexts(ByteBuf out, NbdOption option, String name, List<String> queries) {
+        byte[] bytes = NbdStrings.encode(name);
+        List<byte[]> encoded = queries.stream().map(NbdStrings::encode).toList();
+        header(
+                out,
+                option,
+                8
+                        + bytes.length
+                        + encoded.stream().mapToInt(query -> 4 + query.length).sum());
+        out.writeInt(bytes.length).writeBytes(bytes).writeInt(encoded.size());
+        encoded.forEach(query -> out.writeInt(query.length).writeBytes(query));
+    }
+
+    /**
+     * A request; a write's data is left to the caller to send behind it and keeps its reader index.
+     *
+     * @throws IllegalArgumentException if its length does not fit in 32 bits and headers are not extended
+     */
+    public static void request(ByteBuf out, NbdHeaders headers, NbdRequest request) {
         switch (request) {
-            case NbdRequest.Read(long cookie, long offset, int lengthBytes, boolean noFragment) ->
-                request(out, noFragment ? Nbd.CMD_FLAG_DF : 0, Nbd.CMD_READ, cookie, offset, lengthBytes);
-            case NbdRequest.Write(long cookie, long offset, ByteBuf data, boolean fua, long remainingBytes) ->
-                request(out, fua(fua), Nbd.CMD_WRITE, cookie, offset, data.readableBytes() + remainingBytes);
-            case NbdRequest.Flush(long cookie) -> request(out, 0, Nbd.CMD_FLUSH, cookie, 0, 0);
-            case NbdRequest.Trim(long cookie, long offset, long lengthBytes, boolean fua) ->
-                request(out, fua(fua), Nbd.CMD_TRIM, cookie, offset, lengthBytes);
-            case NbdRequest.WriteZeroes(long cookie, long offset, long lengthBytes, boolean noHole, boolean fua) -> {
-                int flags = fua(fua) | (noHole ? Nbd.CMD_FLAG_NO_HOLE : 0);
-                request(out, flags, Nbd.CMD_WRITE_ZEROES, cookie, offset, lengthBytes);
+            case NbdRequest.Read(long _, long _, int lengthBytes, boolean noFragment) ->
+                request(out, headers, request, noFragment ? Nbd.CMD_FLAG_DF : 0, Nbd.CMD_READ, lengthBytes);
+            case NbdRequest.Write(long _, long _, ByteBuf data, boolean fua, long remainingBytes) -> {
+                int flags = fua(fua) | (headers == NbdHeaders.EXTENDED ? Nbd.CMD_FLAG_PAYLOAD_LEN : 0);
+                request(out, headers, request, flags, Nbd.CMD_WRITE, data.readableBytes() + remainingBytes);
             }
-            case NbdRequest.Cache(long cookie, long offset, long lengthBytes) ->
-                request(out, 0, Nbd.CMD_CACHE, cookie, offset, lengthBytes);
-            case NbdRequest.Disconnect(long cookie) -> request(out, 0, Nbd.CMD_DISC, cookie, 0, 0);
+            case NbdRequest.Flush _ -> request(out, headers, request, 0, Nbd.CMD_FLUSH, 0);
+            case NbdRequest.Trim(long _, long _, long lengthBytes, boolean fua) ->
+                request(out, headers, request, fua(fua), Nbd.CMD_TRIM, lengthBytes);
+            case NbdRequest.WriteZeroes(
+                    long _,
+                    long _,
+                    long lengthBytes,
+                    boolean noHole,
+                    boolean fast,
+                    boolean fua) -> {
+                int flags = fua(fua) | (noHole ? Nbd.CMD_FLAG_NO_HOLE : 0) | (fast ? Nbd.CMD_FLAG_FAST_ZERO : 0);
+                request(out, headers, request, flags, Nbd.CMD_WRITE_ZEROES, lengthBytes);
+            }
+            case NbdRequest.Cache(long _, long _, long lengthBytes) ->
+                request(out, headers, request, 0, Nbd.CMD_CACHE, lengthBytes);
+            case NbdRequest.BlockStatus(long _, long _, long lengthBytes, boolean one) ->
+                request(out, headers, request, one ? Nbd.CMD_FLAG_REQ_ONE : 0, Nbd.CMD_BLOCK_STATUS, lengthBytes);
+            case NbdRequest.Disconnect _ -> request(out, headers, request, 0, Nbd.CMD_DISC, 0);
             case NbdRequest.Refused refused -> throw new IllegalArgumentException("not for sending: " + refused);
         }
     }
@@ -65,15 +100,21 @@ public final class NbdClientEncoder {
         return fua ? Nbd.CMD_FLAG_FUA : 0;
     }
 
-    private static void request(ByteBuf out, int flags, int command, long cookie, long offset, long lengthBytes) {
-        if (lengthBytes < 0 || lengthBytes > 0xffff_ffffL) {
+    private static void request(
+            ByteBuf out, NbdHeaders headers, NbdRequest request, int flags, int command, long lengthBytes) {
+        boolean extended = headers == NbdHeaders.EXTENDED;
+        if (lengthBytes < 0 || (!extended && lengthBytes > 0xffff_ffffL)) {
             throw new IllegalArgumentException("a request cannot cover " + lengthBytes + " bytes");
         }
-        out.writeInt(Nbd.REQUEST_MAGIC)
+        out.writeInt(extended ? Nbd.EXTENDED_REQUEST_MAGIC : Nbd.REQUEST_MAGIC)
                 .writeShort(flags)
                 .writeShort(command)
-                .writeLong(cookie)
-                .writeLong(offset)
-                .writeInt((int) lengthBytes);
+                .writeLong(request.cookie())
+                .writeLong(request.offset());
+        if (extended) {
+            out.writeLong(lengthBytes);
+        } else {
+            out.writeInt((int) lengthBytes);
+        }
     }
 }

@@ -69,6 +69,54 @@ public sealed interface NbdOption {
         }
     }
 
+    /** Go on in TLS. Whatever was negotiated before counts no more. */
+    record StartTls() implements NbdOption {
+        @Override
+        public int code() {
+            return Nbd.OPT_STARTTLS;
+        }
+    }
+
+    /** Use {@link NbdHeaders#EXTENDED}. */
+    record ExtendedHeaders() implements NbdOption {
+        @Override
+        public int code() {
+            return Nbd.OPT_EXTENDED_HEADERS;
+        }
+    }
+
+    /**
+     * Which metadata contexts has the export?
+     *
+     * @param queries none: all of them; at most {@link Nbd#MAX_QUERIES}
+     */
+    record ListMetaContexts(String name, List<String> queries) implements NbdOption {
+        public ListMetaContexts {
+            queries = List.copyOf(queries);
+        }
+
+        @Override
+        public int code() {
+            return Nbd.OPT_LIST_META_CONTEXT;
+        }
+    }
+
+    /**
+     * Choose the metadata contexts of later block status requests, instead of those chosen before.
+     *
+     * @param queries at most {@link Nbd#MAX_QUERIES}
+     */
+    record SetMetaContexts(String name, List<String> queries) implements NbdOption {
+        public SetMetaContexts {
+            queries = List.copyOf(queries);
+        }
+
+        @Override
+        public int code() {
+            return Nbd.OPT_SET_META_CONTEXT;
+        }
+    }
+
     /** An option this codec does not know; its data was skipped. */
     record Unknown(int code) implements NbdOption {}
 

@@ -22,6 +22,13 @@ public sealed interface NbdOptionReply {
     record BlockSize(int option, int minimumBytes, int preferredBytes, int maximumPayloadBytes)
             implements NbdOptionReply {}
 
+    /**
+     * {@code REP_META_CONTEXT}
+     *
+     * @param id what block status replies will call it; 0 in answers to {@code OPT_LIST_META_CONTEXT}
+     */
+    record MetaContext(int option, int id, String name) implements NbdOptionReply {}
+
     /** A {@code REP_ERR_…}. */
     record Failure(int option, int replyType, String message) implements NbdOptionReply {}
 

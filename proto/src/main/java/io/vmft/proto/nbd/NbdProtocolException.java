@@ -24,7 +24,8 @@ public final class NbdProtocolException extends RuntimeException {
     }
 
     static NbdProtocolException tooLong(String what, long lengthBytes, long limitBytes) {
-        return new NbdProtocolException(what + " of " + lengthBytes + " bytes is longer than " + limitBytes);
+        return new NbdProtocolException(
+                what + " of " + Long.toUnsignedString(lengthBytes) + " bytes is longer than " + limitBytes);
     }
 
     static NbdProtocolException malformed(String what) {

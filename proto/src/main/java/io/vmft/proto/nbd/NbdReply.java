@@ -1,10 +1,10 @@
 package io.vmft.proto.nbd;
 
 import io.netty.buffer.ByteBuf;
+import java.util.List;
 
 /**
- * A reply, or one chunk of a structured one; the specification's sections "Simple reply message" and "Structured reply
- * types". Buffers are owned by whoever holds the reply, to be released once.
+ * A reply, or one chunk of one; the specification's sections "Simple reply message" and "Structured reply types". Buffers are owned by whoever holds the reply, to be released once.
  */
 public sealed interface NbdReply {
 
@@ -43,6 +43,17 @@ public sealed interface NbdReply {
 
     /** {@code REPLY_TYPE_OFFSET_HOLE}: these bytes are zero. */
     record Hole(long cookie, boolean done, long offset, long lengthBytes) implements NbdReply {}
+
+    /**
+     * {@code REPLY_TYPE_BLOCK_STATUS} and {@code …_EXT}: one metadata context's answer, from the request's offset on.
+     *
+     * @param extents at least one; one only if the request asked for one. Their lengths add up to less than 2^63
+     */
+    record BlockStatus(long cookie, boolean done, int contextId, List<NbdExtent> extents) implements NbdReply {
+        public BlockStatus {
+            extents = List.copyOf(extents);
+        }
+    }
 
     /** {@code REPLY_TYPE_ERROR} and its kin. */
     record Failure(long cookie, boolean done, NbdError error, String message) implements NbdReply {}

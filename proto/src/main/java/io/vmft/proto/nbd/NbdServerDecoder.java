@@ -3,9 +3,6 @@ package io.vmft.proto.nbd;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
-import java.util.ArrayList;
-import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Decodes what a client sends: {@link NbdClientFlags}, then {@link NbdOption}s, and from {@link #startTransmission} on
@@ -15,6 +12,7 @@ import org.jspecify.annotations.Nullable;
  *  client flags   flags:32
  *  option         "IHAVEOPT":64 option:32 length:32 data
  *  request        magic:32 flags:16 command:16 cookie:64 offset:64 length:32 [payload of a write]
+ *  extended       magic:32 flags:16 command:16 cookie:64 offset:64 length:64 [payload if flagged]
  * </pre>
  *
  * <p>After {@code OPT_GO} and {@code OPT_EXPORT_NAME} the receiver must decide before more is decoded: at once, by calling
@@ -25,9 +23,6 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
     public static final int PIECE_BYTES = 256 << 10;
 
     private static final int OPTION_HEADER_BYTES = 16;
-    private static final int REQUEST_BYTES = 28;
-    /** Name, two lengths, and more information requests than there are. */
-    private static final int MAX_OPTION_BYTES = Nbd.MAX_STRING_BYTES + 6 + 2 * 64;
 
     private enum State {
         CLIENT_FLAGS,
@@ -38,7 +33,7 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
     }
 
     private State state = State.CLIENT_FLAGS;
-    private boolean structured;
+    private NbdHeaders headers = NbdHeaders.SIMPLE;
     private int option;
     private int lengthBytes;
     private int remainingBytes;
@@ -53,11 +48,11 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
     /**
      * The client's chosen export was accepted: what follows are requests.
      *
-     * @param structuredReplies whether they were negotiated; only then may a read forbid fragments
+     * @param negotiated what they look like, and which flags they may have
      */
-    public void startTransmission(boolean structuredReplies) {
-        structured = structuredReplies;
-        next(State.REQUEST, REQUEST_BYTES);
+    public void startTransmission(NbdHeaders negotiated) {
+        headers = negotiated;
+        next(State.REQUEST, headers.requestBytes());
     }
 
     @Override
@@ -67,7 +62,7 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
             case OPTION_HEADER -> optionHeader(ctx, unit);
             case OPTION_DATA -> {
                 next(State.OPTION_HEADER, OPTION_HEADER_BYTES);
-                ctx.fireChannelRead(option(unit.readSlice(lengthBytes)));
+                ctx.fireChannelRead(NbdOptionData.decode(option, unit.readSlice(lengthBytes)));
             }
             case REQUEST -> request(ctx, unit);
             case WRITE_DATA -> writeData(ctx, unit.readRetainedSlice(lengthBytes));
@@ -95,7 +90,8 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
         }
         option = unit.readInt();
         long dataBytes = unit.readUnsignedInt();
-        if (!isKnown(option)) {
+        int maxBytes = NbdOptionData.maxBytes(option);
+        if (!NbdOptionData.isKnown(option)) {
             skip(dataBytes);
             ctx.fireChannelRead(new NbdOption.Unknown(option));
         } else if (option == Nbd.OPT_EXPORT_NAME && dataBytes > Nbd.MAX_STRING_BYTES) {
@@ -103,87 +99,36 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
         } else if (option == Nbd.OPT_ABORT) {
             skip(dataBytes); // to be ignored, says the specification
             ctx.fireChannelRead(new NbdOption.Abort());
-        } else if (dataBytes > MAX_OPTION_BYTES) {
+        } else if (dataBytes > maxBytes) {
             skip(dataBytes);
             ctx.fireChannelRead(new NbdOption.Malformed(
-                    option, Nbd.REP_ERR_TOO_BIG, "option data is longer than " + MAX_OPTION_BYTES + " bytes"));
+                    option, Nbd.REP_ERR_TOO_BIG, "option data is longer than " + maxBytes + " bytes"));
         } else if (dataBytes == 0) {
-            ctx.fireChannelRead(option(Unpooled.EMPTY_BUFFER));
+            ctx.fireChannelRead(NbdOptionData.decode(option, Unpooled.EMPTY_BUFFER));
         } else {
             lengthBytes = (int) dataBytes;
             next(State.OPTION_DATA, lengthBytes);
         }
     }
 
-    private static boolean isKnown(int option) {
-        return switch (option) {
-            case Nbd.OPT_EXPORT_NAME, Nbd.OPT_ABORT, Nbd.OPT_LIST, Nbd.OPT_INFO, Nbd.OPT_GO, Nbd.OPT_STRUCTURED_REPLY ->
-                true;
-            default -> false;
-        };
-    }
-
-    private NbdOption option(ByteBuf data) {
-        return switch (option) {
-            case Nbd.OPT_EXPORT_NAME -> {
-                String name = NbdStrings.read(data, data.readableBytes());
-                if (name == null) {
-                    throw NbdProtocolException.malformed("an export name is not UTF-8");
-                }
-                yield new NbdOption.ExportName(name);
-            }
-            case Nbd.OPT_LIST -> data.isReadable() ? surplus() : new NbdOption.ListExports();
-            case Nbd.OPT_STRUCTURED_REPLY -> data.isReadable() ? surplus() : new NbdOption.StructuredReply();
-            case Nbd.OPT_INFO, Nbd.OPT_GO -> infoOrGo(data);
-            default -> throw new IllegalStateException("option " + option + " is known but not decoded");
-        };
-    }
-
-    private NbdOption surplus() {
-        return malformed("this option has no data");
-    }
-
-    private NbdOption malformed(String message) {
-        return new NbdOption.Malformed(option, Nbd.REP_ERR_INVALID, message);
-    }
-
-    private NbdOption infoOrGo(ByteBuf data) {
-        if (data.readableBytes() < 6) {
-            return malformed("option data is shorter than 6 bytes");
-        }
-        long nameBytes = data.readUnsignedInt();
-        if (nameBytes > data.readableBytes() - 2) {
-            return malformed("the name is longer than the option data");
-        }
-        @Nullable String name = NbdStrings.read(data, (int) nameBytes);
-        if (name == null) {
-            return malformed("the name is not UTF-8, or longer than " + Nbd.MAX_STRING_BYTES + " bytes");
-        }
-        int count = data.readUnsignedShort();
-        if (data.readableBytes() != 2 * count) {
-            return malformed("the number of information requests does not match the option data");
-        }
-        List<Integer> requests = new ArrayList<>(count);
-        for (int i = 0; i < count; i++) {
-            requests.add(data.readUnsignedShort());
-        }
-        return option == Nbd.OPT_GO ? new NbdOption.Go(name, requests) : new NbdOption.Describe(name, requests);
-    }
-
     private void request(ChannelHandlerContext ctx, ByteBuf unit) {
         int magic = unit.readInt();
-        if (magic != Nbd.REQUEST_MAGIC) {
+        boolean extended = headers == NbdHeaders.EXTENDED;
+        if (magic != (extended ? Nbd.EXTENDED_REQUEST_MAGIC : Nbd.REQUEST_MAGIC)) {
             throw NbdProtocolException.badMagic("a request", Integer.toUnsignedLong(magic));
         }
         flags = unit.readUnsignedShort();
         int command = unit.readUnsignedShort();
         cookie = unit.readLong();
         offset = unit.readLong();
-        long length = unit.readUnsignedInt();
-        if (command == Nbd.CMD_WRITE) {
-            writeHeader(ctx, length);
+        long length = extended ? unit.readLong() : unit.readUnsignedInt();
+        boolean payload = extended ? (flags & Nbd.CMD_FLAG_PAYLOAD_LEN) != 0 : command == Nbd.CMD_WRITE;
+        if (command == Nbd.CMD_DISC) {
+            ctx.fireChannelRead(new NbdRequest.Disconnect(cookie));
+        } else if (payload) {
+            payloadHeader(ctx, command, length);
         } else if ((flags & ~allowedFlags(command)) != 0) {
-            refuse(ctx, command, "flags 0x" + Integer.toHexString(flags) + " are not allowed for command " + command);
+            ctx.fireChannelRead(refused(badFlags(command)));
         } else {
             ctx.fireChannelRead(request(command, length));
         }
@@ -193,35 +138,47 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
         boolean fua = (flags & Nbd.CMD_FLAG_FUA) != 0;
         return switch (command) {
             case Nbd.CMD_READ ->
-                length > Nbd.MAX_PAYLOAD_BYTES
-                        ? new NbdRequest.Refused(cookie, true, NbdError.EINVAL, tooLong(length))
+                Long.compareUnsigned(length, Nbd.MAX_PAYLOAD_BYTES) > 0
+                        ? refused(tooLong(length))
                         : new NbdRequest.Read(cookie, offset, (int) length, (flags & Nbd.CMD_FLAG_DF) != 0);
-            case Nbd.CMD_FLUSH -> new NbdRequest.Flush(cookie);
+            case Nbd.CMD_WRITE -> refused("a write without the payload flag");
+            case Nbd.CMD_FLUSH ->
+                offset != 0 || length != 0 ? refused("a flush has no range") : new NbdRequest.Flush(cookie);
             case Nbd.CMD_TRIM -> new NbdRequest.Trim(cookie, offset, length, fua);
             case Nbd.CMD_CACHE -> new NbdRequest.Cache(cookie, offset, length);
-            case Nbd.CMD_WRITE_ZEROES ->
-                new NbdRequest.WriteZeroes(cookie, offset, length, (flags & Nbd.CMD_FLAG_NO_HOLE) != 0, fua);
-            case Nbd.CMD_DISC -> new NbdRequest.Disconnect(cookie);
-            default -> new NbdRequest.Refused(cookie, false, NbdError.EINVAL, "unknown command " + command);
+            case Nbd.CMD_WRITE_ZEROES -> {
+                boolean noHole = (flags & Nbd.CMD_FLAG_NO_HOLE) != 0;
+                boolean fast = (flags & Nbd.CMD_FLAG_FAST_ZERO) != 0;
+                yield new NbdRequest.WriteZeroes(cookie, offset, length, noHole, fast, fua);
+            }
+            case Nbd.CMD_BLOCK_STATUS ->
+                new NbdRequest.BlockStatus(cookie, offset, length, (flags & Nbd.CMD_FLAG_REQ_ONE) != 0);
+            default -> refused("unknown command " + command);
         };
     }
 
     /** FUA is to be accepted everywhere. Flags of commands that are refused anyway do not matter. */
     private int allowedFlags(int command) {
-        return switch (command) {
-            case Nbd.CMD_READ -> structured ? Nbd.CMD_FLAG_FUA | Nbd.CMD_FLAG_DF : Nbd.CMD_FLAG_FUA;
-            case Nbd.CMD_WRITE_ZEROES -> Nbd.CMD_FLAG_FUA | Nbd.CMD_FLAG_NO_HOLE;
-            default -> Nbd.CMD_FLAG_FUA;
+        int own = switch (command) {
+            case Nbd.CMD_READ -> headers.chunked() ? Nbd.CMD_FLAG_DF : 0;
+            case Nbd.CMD_WRITE -> headers == NbdHeaders.EXTENDED ? Nbd.CMD_FLAG_PAYLOAD_LEN : 0;
+            case Nbd.CMD_WRITE_ZEROES -> Nbd.CMD_FLAG_NO_HOLE | Nbd.CMD_FLAG_FAST_ZERO;
+            case Nbd.CMD_BLOCK_STATUS -> Nbd.CMD_FLAG_REQ_ONE;
+            default -> 0;
         };
+        return Nbd.CMD_FLAG_FUA | own;
     }
 
-    private void writeHeader(ChannelHandlerContext ctx, long length) {
-        if (length > Nbd.MAX_PAYLOAD_BYTES) {
+    /** A header behind which {@code length} bytes follow, whether or not the command has use for them. */
+    private void payloadHeader(ChannelHandlerContext ctx, int command, long length) {
+        boolean tooLong = Long.compareUnsigned(length, Nbd.MAX_PAYLOAD_BYTES) > 0;
+        if (tooLong && headers == NbdHeaders.EXTENDED) {
+            throw NbdProtocolException.tooLong(
+                    "a payload", length, Nbd.MAX_PAYLOAD_BYTES); // as the specification demands
+        }
+        if (tooLong || (flags & ~allowedFlags(command)) != 0) {
             skip(length);
-            ctx.fireChannelRead(new NbdRequest.Refused(cookie, false, NbdError.EINVAL, tooLong(length)));
-        } else if ((flags & ~allowedFlags(Nbd.CMD_WRITE)) != 0) {
-            skip(length);
-            refuse(ctx, Nbd.CMD_WRITE, "flags 0x" + Integer.toHexString(flags) + " are not allowed for a write");
+            ctx.fireChannelRead(refused(tooLong ? tooLong(length) : badFlags(command)));
         } else {
             remainingBytes = (int) length;
             expectWriteData();
@@ -234,7 +191,7 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
     private void expectWriteData() {
         lengthBytes = Math.min(remainingBytes, PIECE_BYTES);
         if (lengthBytes == 0) {
-            next(State.REQUEST, REQUEST_BYTES);
+            next(State.REQUEST, headers.requestBytes());
         } else {
             next(State.WRITE_DATA, lengthBytes);
         }
@@ -249,11 +206,16 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
         ctx.fireChannelRead(new NbdRequest.Write(cookie, pieceOffset, data, fua, remainingBytes));
     }
 
-    private void refuse(ChannelHandlerContext ctx, int command, String message) {
-        ctx.fireChannelRead(new NbdRequest.Refused(cookie, command == Nbd.CMD_READ, NbdError.EINVAL, message));
+    private NbdRequest refused(String message) {
+        return new NbdRequest.Refused(cookie, offset, NbdError.EINVAL, message);
+    }
+
+    private String badFlags(int command) {
+        return "flags 0x" + Integer.toHexString(flags & ~allowedFlags(command)) + " are not allowed for command "
+                + command;
     }
 
     private static String tooLong(long lengthBytes) {
-        return "a payload of " + lengthBytes + " bytes is longer than " + Nbd.MAX_PAYLOAD_BYTES;
+        return "a payload of " + Long.toUnsignedString(lengthBytes) + " bytes is longer than " + Nbd.MAX_PAYLOAD_BYTES;
     }
 }

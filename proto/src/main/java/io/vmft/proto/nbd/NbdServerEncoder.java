@@ -11,12 +11,20 @@ import io.netty.buffer.ByteBuf;
  *  option reply      magic:64 option:32 type:32 length:32 data
  *  simple reply      magic:32 error:32 cookie:64 [data]
  *  structured chunk  magic:32 flags:16 type:16 cookie:64 length:32 payload
+ *  extended chunk    magic:32 flags:16 type:16 cookie:64 offset:64 length:64 payload
+ *
+ *  payload of data   offset:64 data
+ *     hole           offset:64 length:32
+ *     status         context:32 (length:32 flags:32) …
+ *     extended       context:32 count:32 (length:64 flags:64) …
+ *     error          error:32 length:16 message
  * </pre>
+ *
+ * <p>Where a method takes a request, that is the one as the client sent it, also where only a piece of it is answered.
  */
 public final class NbdServerEncoder {
-    public static final int SIMPLE_HEADER_BYTES = 16;
-    /** A chunk's header and the offset its data begins with. */
-    public static final int DATA_HEADER_BYTES = 28;
+    /** The longest header of a chunk. */
+    private static final int CHUNK_BYTES = 32;
 
     private NbdServerEncoder() {}
 
@@ -46,6 +54,11 @@ public final class NbdServerEncoder {
                         .writeInt(preferred)
                         .writeInt(maximum);
             }
+            case NbdOptionReply.MetaContext(int option, int id, String name) -> {
+                byte[] bytes = NbdStrings.encode(name);
+                header(out, option, Nbd.REP_META_CONTEXT, 4 + bytes.length);
+                out.writeInt(id).writeBytes(bytes);
+            }
             case NbdOptionReply.Failure(int option, int type, String message) -> {
                 byte[] bytes = NbdStrings.encode(message);
                 header(out, option, type, bytes.length);
@@ -71,40 +84,106 @@ public final class NbdServerEncoder {
         out.writeShort(information).writeBytes(bytes);
     }
 
-    /** A whole reply without data, or before {@link NbdError#OK a successful} read's data. */
-    public static void simpleReply(ByteBuf out, long cookie, NbdError error) {
-        out.writeInt(Nbd.SIMPLE_REPLY_MAGIC).writeInt(error.code()).writeLong(cookie);
+    /** The whole reply to a request that was carried out; a read has had its data before. */
+    public static void success(ByteBuf out, NbdHeaders headers, NbdRequest request) {
+        if (headers == NbdHeaders.EXTENDED || (headers.chunked() && request instanceof NbdRequest.Read)) {
+            chunk(out, headers, request, Nbd.REPLY_FLAG_DONE, Nbd.REPLY_TYPE_NONE, 0);
+        } else {
+            simple(out, request, NbdError.OK);
+        }
     }
 
-    /** {@code REPLY_TYPE_NONE} */
-    public static void none(ByteBuf out, long cookie) {
-        chunk(out, Nbd.REPLY_FLAG_DONE, Nbd.REPLY_TYPE_NONE, cookie, 0);
-    }
-
-    /** What stands before {@code dataBytes} of {@code REPLY_TYPE_OFFSET_DATA}; at least 1. */
-    public static void dataHeader(ByteBuf out, long cookie, boolean done, long offset, int dataBytes) {
-        chunk(out, done ? Nbd.REPLY_FLAG_DONE : 0, Nbd.REPLY_TYPE_OFFSET_DATA, cookie, Long.BYTES + dataBytes);
-        out.writeLong(offset);
-    }
-
-    /** {@code REPLY_TYPE_OFFSET_HOLE} */
-    public static void hole(ByteBuf out, long cookie, boolean done, long offset, int holeBytes) {
-        chunk(out, done ? Nbd.REPLY_FLAG_DONE : 0, Nbd.REPLY_TYPE_OFFSET_HOLE, cookie, Long.BYTES + Integer.BYTES);
-        out.writeLong(offset).writeInt(holeBytes);
-    }
-
-    /** {@code REPLY_TYPE_ERROR}, the last chunk of its reply. */
-    public static void failure(ByteBuf out, long cookie, NbdError error, String message) {
+    /**
+     * The whole reply to a request that failed, or the last chunk of it.
+     *
+     * @param message for people; lost in simple replies
+     */
+    public static void failure(ByteBuf out, NbdHeaders headers, NbdRequest request, NbdError error, String message) {
+        if (!headers.chunked()) {
+            simple(out, request, error);
+            return;
+        }
         byte[] bytes = NbdStrings.encode(message);
-        chunk(out, Nbd.REPLY_FLAG_DONE, Nbd.REPLY_TYPE_ERROR, cookie, 6 + bytes.length);
+        chunk(out, headers, request, Nbd.REPLY_FLAG_DONE, Nbd.REPLY_TYPE_ERROR, 6 + bytes.length);
         out.writeInt(error.code()).writeShort(bytes.length).writeBytes(bytes);
     }
 
-    private static void chunk(ByteBuf out, int flags, int type, long cookie, int payloadBytes) {
-        out.writeInt(Nbd.STRUCTURED_REPLY_MAGIC)
-                .writeShort(flags)
-                .writeShort(type)
-                .writeLong(cookie)
-                .writeInt(payloadBytes);
+    /**
+     * What stands before {@code dataBytes} of a read's data; at least 1. {@link NbdHeaders#dataHeaderBytes} long.
+     *
+     * @param done whether it is the last chunk; a simple reply has no other
+     * @param offset where these bytes are in the export
+     */
+    public static void dataHeader(
+            ByteBuf out, NbdHeaders headers, NbdRequest request, boolean done, long offset, int dataBytes) {
+        if (!headers.chunked()) {
+            simple(out, request, NbdError.OK);
+            return;
+        }
+        chunk(out, headers, request, flags(done), Nbd.REPLY_TYPE_OFFSET_DATA, Long.BYTES + dataBytes);
+        out.writeLong(offset);
+    }
+
+    /** {@code REPLY_TYPE_OFFSET_HOLE}; for chunked headers only. */
+    public static void hole(
+            ByteBuf out, NbdHeaders headers, NbdRequest request, boolean done, long offset, int holeBytes) {
+        chunk(out, headers, request, flags(done), Nbd.REPLY_TYPE_OFFSET_HOLE, Long.BYTES + Integer.BYTES);
+        out.writeLong(offset).writeInt(holeBytes);
+    }
+
+    /**
+     * What stands before {@code count} {@link #extent}s of one metadata context; for chunked headers only.
+     *
+     * @param count 1 to {@link Nbd#MAX_EXTENTS}
+     */
+    public static void statusHeader(
+            ByteBuf out, NbdHeaders headers, NbdRequest request, boolean done, int contextId, int count) {
+        if (headers == NbdHeaders.EXTENDED) {
+            chunk(out, headers, request, flags(done), Nbd.REPLY_TYPE_BLOCK_STATUS_EXT, 8 + 16 * count);
+            out.writeInt(contextId).writeInt(count);
+        } else {
+            chunk(out, headers, request, flags(done), Nbd.REPLY_TYPE_BLOCK_STATUS, 4 + 8 * count);
+            out.writeInt(contextId);
+        }
+    }
+
+    /** One extent; its length and flags must fit in 32 bits unless headers are extended. */
+    public static void extent(ByteBuf out, NbdHeaders headers, long lengthBytes, long flags) {
+        if (headers == NbdHeaders.EXTENDED) {
+            out.writeLong(lengthBytes).writeLong(flags);
+        } else {
+            out.writeInt((int) lengthBytes).writeInt((int) flags);
+        }
+    }
+
+    /** The most that a chunk with {@code count} extents takes. */
+    public static int statusBytes(int count) {
+        return CHUNK_BYTES + 8 + 16 * count;
+    }
+
+    private static int flags(boolean done) {
+        return done ? Nbd.REPLY_FLAG_DONE : 0;
+    }
+
+    private static void simple(ByteBuf out, NbdRequest request, NbdError error) {
+        out.writeInt(Nbd.SIMPLE_REPLY_MAGIC).writeInt(error.code()).writeLong(request.cookie());
+    }
+
+    private static void chunk(
+            ByteBuf out, NbdHeaders headers, NbdRequest request, int flags, int type, int payloadBytes) {
+        if (headers == NbdHeaders.EXTENDED) {
+            out.writeInt(Nbd.EXTENDED_REPLY_MAGIC)
+                    .writeShort(flags)
+                    .writeShort(type)
+                    .writeLong(request.cookie())
+                    .writeLong(request.offset())
+                    .writeLong(payloadBytes);
+        } else {
+            out.writeInt(Nbd.STRUCTURED_REPLY_MAGIC)
+                    .writeShort(flags)
+                    .writeShort(type)
+                    .writeLong(request.cookie())
+                    .writeInt(payloadBytes);
+        }
     }
 }

@@ -28,6 +28,8 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
     private long skipBytes;
     private boolean paused;
     private boolean decoding;
+    private boolean tls;
+    private boolean plainTextEnds;
     private boolean ended;
 
     NbdUnitDecoder(int firstUnitBytes) {
@@ -73,6 +75,25 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
             ctx.fireExceptionCaught(e); // nobody above would: this is no read of the socket
         }
         ctx.fireChannelReadComplete();
+    }
+
+    /**
+     * From the unit decoded now, or last, on the peer speaks TLS: the caller puts a TLS handler before this one. Whatever of the stream has
+     * arrived behind that unit was sent in plain text, by whomever: it ends the connection with an {@link NbdProtocolException}.
+     */
+    public final void startTls() {
+        tls = true;
+        plainTextEnds = true;
+        if (!decoding) {
+            endPlainText(false);
+        }
+    }
+
+    private void endPlainText(boolean moreReceived) {
+        plainTextEnds = false;
+        if (moreReceived || partial != null || !held.isEmpty()) {
+            throw NbdProtocolException.malformed("plain text where TLS must begin");
+        }
     }
 
     /** Ignores everything that still comes. */
@@ -128,6 +149,9 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
                     return;
                 }
                 step(ctx, in);
+                if (plainTextEnds) {
+                    endPlainText(in.isReadable());
+                }
             }
         } catch (RuntimeException e) {
             end();
@@ -213,7 +237,7 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
         @Override
         public ByteBuf allocate(ByteBufAllocator allocator) {
             ByteBuf unit = partial;
-            if (unit != null && !paused && skipBytes == 0 && unit.writableBytes() >= DIRECT_RECEIVE_BYTES) {
+            if (unit != null && !tls && !paused && skipBytes == 0 && unit.writableBytes() >= DIRECT_RECEIVE_BYTES) {
                 return unit.retain();
             }
             return super.allocate(allocator);

@@ -18,10 +18,13 @@ class NbdServerDecoderTest {
     private static final String OPTION = "49484156454F5054";
     private static final String GO_DISK = OPTION + "00000007 0000000c 00000004 6469736b 0001 0003";
     private static final String REQUEST = "25609513";
+    private static final String EXTENDED = "21e41c71";
+    private static final String BAD_NAME = "the name is longer than the option data or 4096 bytes, or it is not UTF-8]";
+    private static final String BAD_QUERY = "a query is longer than the option data or 4096 bytes, or it is not UTF-8]";
 
     private static void startOnGo(NbdServerDecoder decoder, Object message) {
         if (message instanceof NbdOption.Go || message instanceof NbdOption.ExportName) {
-            decoder.startTransmission(true);
+            decoder.startTransmission(NbdHeaders.STRUCTURED);
         }
     }
 
@@ -87,12 +90,12 @@ class NbdServerDecoderTest {
                         OPTION + "00000003 00000000"))
                 .endsWith(
                         "Malformed[code=3, replyType=-2147483645, message=this option has no data]",
-                        "Malformed[code=7, replyType=-2147483645, message=option data is shorter than 6 bytes]",
-                        "Malformed[code=7, replyType=-2147483645, message=the name is longer than the option data]",
+                        "Malformed[code=7, replyType=-2147483645, message=" + BAD_NAME,
+                        "Malformed[code=7, replyType=-2147483645, message=" + BAD_NAME,
                         "Malformed[code=7, replyType=-2147483645, message=the number of information requests does not match the option data]",
-                        "Malformed[code=7, replyType=-2147483645, message=the name is not UTF-8, or longer than 4096 bytes]",
-                        "Malformed[code=7, replyType=-2147483645, message=the name is not UTF-8, or longer than 4096 bytes]",
-                        "Malformed[code=7, replyType=-2147483645, message=the name is longer than the option data]",
+                        "Malformed[code=7, replyType=-2147483645, message=" + BAD_NAME,
+                        "Malformed[code=7, replyType=-2147483645, message=" + BAD_NAME,
+                        "Malformed[code=7, replyType=-2147483645, message=" + BAD_NAME,
                         "ListExports[]");
     }
 
@@ -155,7 +158,8 @@ class NbdServerDecoderTest {
                         REQUEST + "0000 0001 0000000000000004 0000000000000020 00000000",
                         REQUEST + "0000 0003 0000000000000005 0000000000000000 00000000",
                         REQUEST + "0001 0004 0000000000000006 0000000000001000 ffffffff",
-                        REQUEST + "0003 0006 0000000000000007 ffffffffffffffff 00001000",
+                        REQUEST + "0013 0006 0000000000000007 ffffffffffffffff 00001000",
+                        REQUEST + "0009 0007 000000000000000a 0000000000001000 ffffffff",
                         REQUEST + "0000 0005 0000000000000008 0000000000000000 00001000",
                         REQUEST + "0000 0002 0000000000000000 0000000000000000 00000000"))
                 .containsExactly(
@@ -166,7 +170,8 @@ class NbdServerDecoderTest {
                         "Write[cookie=4, offset=32, data=, fua=false, remainingBytes=0]",
                         "Flush[cookie=5]",
                         "Trim[cookie=6, offset=4096, lengthBytes=4294967295, fua=true]",
-                        "WriteZeroes[cookie=7, offset=-1, lengthBytes=4096, noHole=true, fua=true]",
+                        "WriteZeroes[cookie=7, offset=-1, lengthBytes=4096, noHole=true, fast=true, fua=true]",
+                        "BlockStatus[cookie=10, offset=4096, lengthBytes=4294967295, one=true]",
                         "Cache[cookie=8, offset=0, lengthBytes=4096]",
                         "Disconnect[cookie=0]");
     }
@@ -178,15 +183,208 @@ class NbdServerDecoderTest {
                         REQUEST + "0004 0001 0000000000000002 0000000000000000 00000004 25609513",
                         REQUEST + "0002 0000 0000000000000003 0000000000000000 00000001",
                         REQUEST + "0000 0099 0000000000000004 0000000000000000 00000001",
-                        REQUEST + "0010 0006 0000000000000005 0000000000000000 00000001",
+                        REQUEST + "0021 0006 0000000000000005 0000000000000000 00000001",
+                        REQUEST + "0000 0003 0000000000000009 0000000000001000 00000000",
                         REQUEST + "0000 0003 0000000000000006 0000000000000000 00000000"))
                 .containsExactly(
-                        "Refused[cookie=1, read=true, error=EINVAL, message=a payload of 33554433 bytes is longer than 33554432]",
-                        "Refused[cookie=2, read=false, error=EINVAL, message=flags 0x4 are not allowed for a write]",
-                        "Refused[cookie=3, read=true, error=EINVAL, message=flags 0x2 are not allowed for command 0]",
-                        "Refused[cookie=4, read=false, error=EINVAL, message=unknown command 153]",
-                        "Refused[cookie=5, read=false, error=EINVAL, message=flags 0x10 are not allowed for command 6]",
+                        "Refused[cookie=1, offset=0, error=EINVAL, message=a payload of 33554433 bytes is longer than 33554432]",
+                        "Refused[cookie=2, offset=0, error=EINVAL, message=flags 0x4 are not allowed for command 1]",
+                        "Refused[cookie=3, offset=0, error=EINVAL, message=flags 0x2 are not allowed for command 0]",
+                        "Refused[cookie=4, offset=0, error=EINVAL, message=unknown command 153]",
+                        "Refused[cookie=5, offset=0, error=EINVAL, message=flags 0x20 are not allowed for command 6]",
+                        "Refused[cookie=9, offset=4096, error=EINVAL, message=a flush has no range]",
                         "Flush[cookie=6]");
+    }
+
+    @Test
+    void decodesMetaContextOptions() {
+        assertThat(decode(
+                        FLAGS,
+                        OPTION + "00000005 00000000",
+                        OPTION + "0000000b 00000000",
+                        OPTION + "00000009 0000000c 00000004 6469736b 00000000",
+                        OPTION + "0000000a 00000015 00000000 00000002 00000005 626173653a 00000000"))
+                .endsWith(
+                        "StartTls[]",
+                        "ExtendedHeaders[]",
+                        "ListMetaContexts[name=disk, queries=[]]",
+                        "SetMetaContexts[name=, queries=[base:, ]]");
+    }
+
+    @Test
+    void saysWhatIsWrongWithAMetaContextOptionAndGoesOn() {
+        assertThat(decode(
+                        FLAGS,
+                        OPTION + "00000005 00000001 00",
+                        OPTION + "0000000a 00000007 00000000 000000",
+                        OPTION + "0000000a 0000000c 00000005 6469736b 00000000",
+                        OPTION + "0000000a 0000000c 00000000 00000002 00000000",
+                        OPTION + "0000000a 0000000c 00000000 ffffffff 00000000",
+                        OPTION + "0000000a 0000000c 00000000 00000001 ffffffff",
+                        OPTION + "0000000a 0000000e 00000000 00000001 00000002 c328",
+                        OPTION + "0000000a 0000000d 00000000 00000001 00000000 00",
+                        OPTION + "0000000a 0000010c 00000000 00000041" + "00000000".repeat(65),
+                        OPTION + "00000003 00000000"))
+                .endsWith(
+                        "Malformed[code=5, replyType=-2147483645, message=this option has no data]",
+                        "Malformed[code=10, replyType=-2147483645, message=" + BAD_NAME,
+                        "Malformed[code=10, replyType=-2147483645, message=" + BAD_NAME,
+                        "Malformed[code=10, replyType=-2147483645, message=there are fewer queries than the option says]",
+                        "Malformed[code=10, replyType=-2147483645, message=there are fewer queries than the option says]",
+                        "Malformed[code=10, replyType=-2147483645, message=" + BAD_QUERY,
+                        "Malformed[code=10, replyType=-2147483645, message=" + BAD_QUERY,
+                        "Malformed[code=10, replyType=-2147483645, message=there is more option data than queries]",
+                        "Malformed[code=10, replyType=-2147483639, message=more than 64 queries]",
+                        "ListExports[]");
+    }
+
+    @Test
+    void skipsMetaContextDataThatIsTooLong() {
+        assertThat(Wire.decode(
+                        NbdServerDecoder::new,
+                        NbdServerDecoderTest::startOnGo,
+                        Wire.bytes(
+                                FLAGS, OPTION + "0000000a 00010000" + "00".repeat(65536), OPTION + "00000003 00000000"),
+                        5,
+                        100,
+                        40000))
+                .endsWith(
+                        "Malformed[code=10, replyType=-2147483639, message=option data is longer than 16648 bytes]",
+                        "ListExports[]");
+    }
+
+    /** The messages after a handshake that chose extended headers. */
+    private static List<String> extended(String... parts) {
+        List<String> messages = Wire.decodeAtEverySplit(
+                NbdServerDecoder::new,
+                (decoder, message) -> {
+                    if (message instanceof NbdClientFlags) {
+                        decoder.startTransmission(NbdHeaders.EXTENDED);
+                    }
+                },
+                Wire.bytes(FLAGS, String.join("", parts)));
+        return messages.subList(1, messages.size());
+    }
+
+    @Test
+    void decodesExtendedRequests() {
+        assertThat(extended(
+                        EXTENDED + "0004 0000 0000000000000001 0000000000001000 0000000000000200",
+                        EXTENDED + "0021 0001 0000000000000002 0000000000000010 0000000000000003 aabbcc",
+                        EXTENDED + "0020 0001 0000000000000003 0000000000000010 0000000000000000",
+                        EXTENDED + "0000 0003 0000000000000004 0000000000000000 0000000000000000",
+                        EXTENDED + "0001 0004 0000000000000005 0000000000001000 0000010000000000",
+                        EXTENDED + "0012 0006 0000000000000006 0000000000000000 7fffffffffffffff",
+                        EXTENDED + "0000 0005 0000000000000007 0000000000000000 ffffffffffffffff",
+                        EXTENDED + "0008 0007 0000000000000008 0000000000000000 0000000100000000",
+                        EXTENDED + "0000 0002 0000000000000000 0000000000000000 0000000000000000"))
+                .containsExactly(
+                        "Read[cookie=1, offset=4096, lengthBytes=512, noFragment=true]",
+                        "Write[cookie=2, offset=16, data=aabbcc, fua=true, remainingBytes=0]",
+                        "Write[cookie=3, offset=16, data=, fua=false, remainingBytes=0]",
+                        "Flush[cookie=4]",
+                        "Trim[cookie=5, offset=4096, lengthBytes=1099511627776, fua=true]",
+                        "WriteZeroes[cookie=6, offset=0, lengthBytes=9223372036854775807, noHole=true, fast=true, fua=false]",
+                        "Cache[cookie=7, offset=0, lengthBytes=-1]",
+                        "BlockStatus[cookie=8, offset=0, lengthBytes=4294967296, one=true]",
+                        "Disconnect[cookie=0]");
+    }
+
+    @Test
+    void refusesWhatAnExtendedRequestMayNotSayAndGoesOn() {
+        assertThat(extended(
+                        EXTENDED + "0000 0001 0000000000000001 0000000000001000 0000000000000004",
+                        EXTENDED + "0020 0007 0000000000000002 0000000000001000 000000000000000c" + "11".repeat(12),
+                        EXTENDED + "0024 0001 0000000000000003 0000000000001000 0000000000000002 aabb",
+                        EXTENDED + "0000 0000 0000000000000004 0000000000001000 8000000000000000",
+                        EXTENDED + "0020 0099 0000000000000005 0000000000001000 0000000000000001 cc",
+                        EXTENDED + "0000 0003 0000000000000006 0000000000000000 0000000000000000"))
+                .containsExactly(
+                        "Refused[cookie=1, offset=4096, error=EINVAL, message=a write without the payload flag]",
+                        "Refused[cookie=2, offset=4096, error=EINVAL, message=flags 0x20 are not allowed for command 7]",
+                        "Refused[cookie=3, offset=4096, error=EINVAL, message=flags 0x4 are not allowed for command 1]",
+                        "Refused[cookie=4, offset=4096, error=EINVAL, message=a payload of 9223372036854775808 bytes is longer than 33554432]",
+                        "Refused[cookie=5, offset=4096, error=EINVAL, message=flags 0x20 are not allowed for command 153]",
+                        "Flush[cookie=6]");
+    }
+
+    @Test
+    void anExtendedPayloadBeyondTheLimitEndsTheConnection() {
+        assertThat(extended(EXTENDED + "0020 0001 0000000000000001 0000000000001000 0000000002000001"))
+                .containsExactly("NbdProtocolException: a payload of 33554433 bytes is longer than 33554432");
+        assertThat(extended(EXTENDED + "0020 0007 0000000000000001 0000000000001000 ffffffffffffffff"))
+                .containsExactly(
+                        "NbdProtocolException: a payload of 18446744073709551615 bytes is longer than 33554432");
+        assertThat(extended(REQUEST + "0000 0003 0000000000000006 0000000000000000 0000000000000000"))
+                .containsExactly("NbdProtocolException: bad magic 0x25609513 where a request begins");
+    }
+
+    @Test
+    void aClientThatLeavesGetsNoReplyWhateverItsFlags() {
+        assertThat(requests(REQUEST + "00ff 0002 0000000000000003 0000000000000001 00000001"))
+                .containsExactly("Disconnect[cookie=3]");
+    }
+
+    @Test
+    void plainTextBehindStartTlsIsRefused() {
+        byte[] bytes = Wire.bytes(FLAGS, OPTION + "00000005 00000000", OPTION + "00000008 00000000");
+        int end = bytes.length - 16;
+        for (int cut : new int[] {0, 3, 4, 19, end - 1, end + 1, end + 15}) {
+            assertThat(Wire.decode(
+                            NbdServerDecoder::new,
+                            (decoder, message) -> {
+                                if (message instanceof NbdOption.StartTls) {
+                                    decoder.startTls();
+                                }
+                            },
+                            bytes,
+                            cut))
+                    .as("cut at %d", cut)
+                    .endsWith("StartTls[]", "NbdProtocolException: plain text where TLS must begin");
+        }
+    }
+
+    @Test
+    void plainTextThatWasHeldBehindStartTlsIsRefused() {
+        List<Object> messages = new ArrayList<>();
+        NbdServerDecoder decoder = new NbdServerDecoder();
+        EmbeddedChannel channel = new EmbeddedChannel(decoder, new ChannelInboundHandlerAdapter() {
+            @Override
+            public void channelRead(ChannelHandlerContext ctx, Object message) {
+                messages.add(message);
+                if (message instanceof NbdOption.StartTls) {
+                    decoder.startTls();
+                }
+            }
+
+            @Override
+            public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+                messages.add(cause.getMessage());
+            }
+        });
+        decoder.pause();
+        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes(FLAGS, OPTION + "00000005 00000000")));
+        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes(OPTION + "00000008 00000000")));
+        decoder.resume();
+        assertThat(messages)
+                .endsWith(new NbdOption.StartTls(), "plain text where TLS must begin")
+                .hasSize(3);
+        channel.finishAndReleaseAll();
+    }
+
+    @Test
+    void nothingBehindStartTlsIsAsItShouldBe() {
+        byte[] bytes = Wire.bytes(FLAGS, OPTION + "00000005 00000000", OPTION + "00000008 00000000");
+        assertThat(Wire.decode(
+                        NbdServerDecoder::new,
+                        (decoder, message) -> {
+                            if (message instanceof NbdOption.StartTls) {
+                                decoder.startTls();
+                            }
+                        },
+                        bytes,
+                        20))
+                .endsWith("StartTls[]", "StructuredReply[]");
     }
 
     @Test
@@ -196,13 +394,13 @@ class NbdServerDecoderTest {
                         NbdServerDecoder::new,
                         (decoder, message) -> {
                             if (message instanceof NbdOption.Go) {
-                                decoder.startTransmission(false);
+                                decoder.startTransmission(NbdHeaders.SIMPLE);
                             }
                         },
                         bytes))
                 .last()
                 .asString()
-                .startsWith("Refused[cookie=1, read=true");
+                .startsWith("Refused[cookie=1, offset=0");
     }
 
     @Test
@@ -318,7 +516,7 @@ class NbdServerDecoderTest {
         NbdServerDecoder decoder = new NbdServerDecoder();
         EmbeddedChannel channel = new EmbeddedChannel(decoder);
         channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes(FLAGS)));
-        decoder.startTransmission(true);
+        decoder.startTransmission(NbdHeaders.STRUCTURED);
         ByteBuf half = Unpooled.wrappedBuffer(
                 Wire.bytes(REQUEST + "0000 0001 0000000000000001 0000000000000000 00000004 aabb"));
         channel.writeInbound(half);

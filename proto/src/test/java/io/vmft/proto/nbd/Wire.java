@@ -76,7 +76,7 @@ final class Wire {
     }
 
     /** As a string, because buffers are released at once; that also finds a buffer released too early. */
-    private static String describe(Object message) {
+    static String describe(Object message) {
         String text = String.valueOf(message);
         ByteBuf data = switch (message) {
             case NbdRequest.Write write -> write.data();
