@@ -25,6 +25,7 @@ import java.lang.invoke.VarHandle;
 final class Libc {
     static final int EINTR = 4;
     static final int ENXIO = 6;
+    static final int EBUSY = 16;
     static final int EINVAL = 22;
     static final int ENOSPC = 28;
     static final int EDQUOT = 122;
@@ -34,6 +35,7 @@ final class Libc {
     static final int O_RDONLY = 0;
     static final int O_RDWR = 2;
     static final int O_CREAT = 0100;
+    static final int O_EXCL = 0200;
     static final int O_DIRECTORY = 0200000;
     static final int O_CLOEXEC = 02000000;
     static final int O_TMPFILE = 020000000 | O_DIRECTORY;

@@ -11,7 +11,7 @@ import java.lang.ref.Reference;
 import java.nio.file.Path;
 
 /** A file of the operating system. */
-final class PosixFile implements StoreFile {
+class PosixFile implements StoreFile {
     private static final MemorySegment ZEROES = Arena.global().allocate(1 << 20, 4096);
 
     /** Two {@code struct iovec}, 16 bytes each; one pair a thread. */
@@ -114,23 +114,15 @@ final class PosixFile implements StoreFile {
 
     @Override
     public void punchHole(long position, long lengthBytes) throws IOException {
-        int result = fallocate(Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, position, lengthBytes);
-        if (unsupported(result)) {
+        if (!clearRange(Libc.FALLOC_FL_PUNCH_HOLE, "punch hole", position, lengthBytes)) {
             punchesHoles = Ability.NO;
-            writeZeroes(position, lengthBytes);
-        } else {
-            check("punch hole", result);
         }
     }
 
     @Override
     public void zero(long position, long lengthBytes) throws IOException {
-        int result = fallocate(Libc.FALLOC_FL_ZERO_RANGE | Libc.FALLOC_FL_KEEP_SIZE, position, lengthBytes);
-        if (unsupported(result)) {
+        if (!clearRange(Libc.FALLOC_FL_ZERO_RANGE, "zero range", position, lengthBytes)) {
             zeroesRanges = Ability.NO;
-            writeZeroes(position, lengthBytes);
-        } else {
-            check("zero range", result);
         }
     }
 
@@ -220,6 +212,17 @@ final class PosixFile implements StoreFile {
         }
     }
 
+    /** Clears by the system's own call and says true, or writes zeroes where it has none. */
+    final boolean clearRange(int mode, String call, long position, long lengthBytes) throws IOException {
+        int result = fallocate(mode | Libc.FALLOC_FL_KEEP_SIZE, position, lengthBytes);
+        if (unsupported(result)) {
+            writeZeroes(position, lengthBytes);
+            return false;
+        }
+        check(call, result);
+        return true;
+    }
+
     private int fallocate(int mode, long position, long lengthBytes) {
         int result;
         do {
@@ -228,11 +231,12 @@ final class PosixFile implements StoreFile {
         return result;
     }
 
-    private static boolean unsupported(int result) {
+    /** Whether {@code fallocate} cannot do this here, so that zeroes must be written. */
+    boolean unsupported(int result) {
         return result == -Libc.EOPNOTSUPP || result == -Libc.ENOSYS;
     }
 
-    private void writeZeroes(long position, long lengthBytes) throws IOException {
+    final void writeZeroes(long position, long lengthBytes) throws IOException {
         for (long done = 0; done < lengthBytes; ) {
             long step = Math.min(ZEROES.byteSize(), lengthBytes - done);
             write(position + done, ZEROES.asSlice(0, step));

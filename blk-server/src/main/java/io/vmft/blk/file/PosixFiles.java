@@ -14,7 +14,17 @@ final class PosixFiles implements StoreFiles {
             case READ_WRITE -> Libc.O_RDWR;
             case CREATE -> Libc.O_RDWR | Libc.O_CREAT;
         };
-        return new PosixFile(path, open(path, flags));
+        if (!BlockDeviceFile.is(path)) {
+            return new PosixFile(path, open(path, flags));
+        }
+        // Claims the device: refused while it is mounted or part of another one, and the other way round.
+        int claim = access == Access.READ_ONLY ? 0 : Libc.O_EXCL;
+        int fd = Libc.open(path.toString(), flags | claim | Libc.O_CLOEXEC, MODE);
+        if (fd == -Libc.EBUSY) {
+            throw new IOException(
+                    path + ": the device is in use (mounted, or part of another); unmount it or name another");
+        }
+        return new BlockDeviceFile(path, check(path, fd));
     }
 
     @Override
@@ -28,7 +38,10 @@ final class PosixFiles implements StoreFiles {
     }
 
     private static int open(Path path, int flags) throws IOException {
-        int fd = Libc.open(path.toString(), flags | Libc.O_CLOEXEC, MODE);
+        return check(path, Libc.open(path.toString(), flags | Libc.O_CLOEXEC, MODE));
+    }
+
+    private static int check(Path path, int fd) throws IOException {
         if (fd < 0) {
             throw PosixFile.failure(path, "open", -fd);
         }

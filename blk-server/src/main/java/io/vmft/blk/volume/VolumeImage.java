@@ -15,7 +15,7 @@ import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A raw image file, locked against other servers. Thread-safe.
+ * A raw image file or block device, locked against other servers. Thread-safe.
  *
  * <p>INVARIANT: no other descriptor of the file is opened and closed in this process while it is served; closing one would drop
  * the (POSIX) lock.
@@ -39,7 +39,7 @@ public final class VolumeImage implements AutoCloseable {
     /**
      * Opens an image.
      *
-     * @param createBytes size it must have, and is created with (sparse) if it is missing; 0: it must exist
+     * @param createBytes size it is created with (sparse) if it is missing, and has at least; 0: it must exist
      * @throws IOException with one line for the operator
      */
     public static VolumeImage open(StoreFiles files, String volume, Path path, long createBytes, boolean readOnly)
@@ -49,11 +49,12 @@ public final class VolumeImage implements AutoCloseable {
             if (createBytes == 0 || readOnly) {
                 throw new IOException(
                         volume + ": image " + path + " does not exist; create it, or let it be created with"
-                                + " --volume " + volume + "=" + path + ",size=20G");
+                                + " --volume " + volume + "=" + path + ",create=20G");
             }
             create = true;
         } else if (Files.isDirectory(path)) {
-            throw new IOException(volume + ": image " + path + " is a directory; name a raw image file");
+            throw new IOException(
+                    volume + ": image " + path + " is a directory; name a raw image file or a block device");
         }
         FileChannel channel = lock(volume, path, create, readOnly);
         @Nullable StoreFile file = null;
@@ -68,9 +69,9 @@ public final class VolumeImage implements AutoCloseable {
             if (size == 0) {
                 throw new IOException(volume + ": image " + path + " is empty; give it a size or let it be created");
             }
-            if (createBytes != 0 && size != createBytes) {
-                throw new IOException(volume + ": image " + path + " has " + size + " bytes, size= says " + createBytes
-                        + "; leave size= out or correct it");
+            if (size < createBytes) {
+                throw new IOException(volume + ": image " + path + " has " + size + " bytes, create says " + createBytes
+                        + "; correct that, or enlarge it with blk-server grow");
             }
             return new VolumeImage(file, channel, size, readOnly);
         } catch (IOException e) {
@@ -82,6 +83,27 @@ public final class VolumeImage implements AutoCloseable {
                 Files.deleteIfExists(path);
             }
             throw e;
+        }
+    }
+
+    /**
+     * Extends an image that nobody serves by a hole, durably.
+     *
+     * @return false: it had this size before
+     * @throws IOException with one line for the operator; then its size is what it was
+     */
+    public static boolean grow(StoreFiles files, String volume, Path path, long sizeBytes) throws IOException {
+        try (VolumeImage image = open(files, volume, path, 0, false)) {
+            if (image.sizeBytes > sizeBytes) {
+                throw new IOException(
+                        volume + ": image " + path + " has " + image.sizeBytes + " bytes; a volume never shrinks");
+            }
+            if (image.sizeBytes == sizeBytes) {
+                return false;
+            }
+            image.file.setSize(sizeBytes);
+            image.file.sync();
+            return true;
         }
     }
 

@@ -11,15 +11,15 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /** Runs the independent NBD clients that judge the server. */
-final class Tool {
+public final class Tool {
     private static final int MAX_SECONDS = 120;
 
-    record Result(int exitStatus, String output) {}
+    public record Result(int exitStatus, String output) {}
 
     private Tool() {}
 
     /** Skips the test visibly where a program is missing. */
-    static void assumeInstalled(String... programs) {
+    public static void assumeInstalled(String... programs) {
         for (String program : programs) {
             boolean found = false;
             for (String folder : System.getenv("PATH").split(File.pathSeparator, -1)) {
@@ -29,7 +29,7 @@ final class Tool {
         }
     }
 
-    static Result run(String... command) throws IOException, InterruptedException {
+    public static Result run(String... command) throws IOException, InterruptedException {
         Path output = Files.createTempFile("tool", ".out");
         try {
             Process process = new ProcessBuilder(List.of(command))
@@ -48,7 +48,7 @@ final class Tool {
     }
 
     /** Runs and demands success. */
-    static String ok(String... command) throws IOException, InterruptedException {
+    public static String ok(String... command) throws IOException, InterruptedException {
         Result result = run(command);
         if (result.exitStatus() != 0) {
             throw new AssertionError(
