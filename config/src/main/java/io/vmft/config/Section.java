@@ -51,6 +51,11 @@ public final class Section {
         return new Section(file, "", new Mapping(entries, document.line()), known);
     }
 
+    /** Whether the file says anything about {@code key}. */
+    public boolean has(String key) {
+        return mapping.entries().containsKey(key);
+    }
+
     public <T> T required(String key, Function<String, T> parser) throws ConfigException {
         Optional<T> value = optional(key, parser);
         if (value.isEmpty()) {

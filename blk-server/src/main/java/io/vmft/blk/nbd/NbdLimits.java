@@ -1,5 +1,7 @@
 package io.vmft.blk.nbd;
 
+import static io.vmft.config.InvalidValueException.require;
+
 import java.time.Duration;
 
 /**
@@ -26,13 +28,13 @@ public record NbdLimits(
     public static final NbdLimits DEFAULT = new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 2 << 20, 8, 4);
 
     public NbdLimits {
-        require(connections > 0, "connections");
-        require(handshake.isPositive(), "handshake");
-        require(options > 0, "options");
-        require(inFlightRequests > 0, "inFlightRequests");
-        require(inFlightBytes >= 1 << 20, "inFlightBytes");
-        require(ioThreads > 0, "ioThreads");
-        require(flushThreads > 0, "flushThreads");
+        require(connections > 0, "connections", "is too small");
+        require(handshake.isPositive(), "handshake", "is too small");
+        require(options > 0, "options", "is too small");
+        require(inFlightRequests > 0, "in_flight_requests", "is too small");
+        require(inFlightBytes >= 1 << 20, "in_flight_bytes", "is too small");
+        require(ioThreads > 0, "io_threads", "is too small");
+        require(flushThreads > 0, "flush_threads", "is too small");
     }
 
     public NbdLimits withConnections(int max) {
@@ -41,11 +43,5 @@ public record NbdLimits(
 
     public NbdLimits withHandshake(Duration max) {
         return new NbdLimits(connections, max, options, inFlightRequests, inFlightBytes, ioThreads, flushThreads);
-    }
-
-    private static void require(boolean holds, String name) {
-        if (!holds) {
-            throw new IllegalArgumentException("NBD limit " + name + " is too small");
-        }
     }
 }

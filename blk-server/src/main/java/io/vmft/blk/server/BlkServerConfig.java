@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A block server's settings. Immutable; made by a {@link Builder}, which holds what is not asked for otherwise.
@@ -46,14 +47,16 @@ public record BlkServerConfig(
         }
     }
 
-    /** What a server has when nothing else is asked for; it still needs an address to serve NBD at, and volumes. */
-    public static Builder builder(Path data, InetSocketAddress control) {
-        return new Builder(data, control);
+    /** What a server has when nothing else is asked for; it still needs a directory, addresses and volumes. */
+    public static Builder builder() {
+        return new Builder();
     }
 
     /** For tests: everything on loopback with free ports, a small journal. */
     public static Builder forTest(Path data, List<VolumeSpec> volumes) {
-        return builder(data, new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
+        return builder()
+                .data(data)
+                .control(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
                 .listen(List.of(new ListenAddress.Tcp("127.0.0.1", 0)))
                 .volumes(volumes)
                 .journal(JournalSettings.DEFAULT.withSizes(64 << 20, 4 << 20));
@@ -61,8 +64,8 @@ public record BlkServerConfig(
 
     /** Gathers settings; each call replaces what was there. Not thread-safe. */
     public static final class Builder {
-        private final Path data;
-        private final InetSocketAddress control;
+        private @Nullable Path data;
+        private @Nullable InetSocketAddress control;
         private List<ListenAddress> listen = List.of();
         private List<VolumeSpec> volumes = List.of();
         private NbdLimits nbdLimits = NbdLimits.DEFAULT;
@@ -70,9 +73,16 @@ public record BlkServerConfig(
         private String bootId = BootId.ofThisHost();
         private StoreFiles files = StoreFiles.SYSTEM;
 
-        private Builder(Path data, InetSocketAddress control) {
-            this.data = data;
-            this.control = control;
+        private Builder() {}
+
+        public Builder data(Path directory) {
+            data = directory;
+            return this;
+        }
+
+        public Builder control(InetSocketAddress address) {
+            control = address;
+            return this;
         }
 
         public Builder listen(List<ListenAddress> addresses) {
@@ -105,12 +115,36 @@ public record BlkServerConfig(
             return this;
         }
 
+        @Nullable
+        Path data() {
+            return data;
+        }
+
+        List<VolumeSpec> volumes() {
+            return volumes;
+        }
+
+        NbdLimits nbdLimits() {
+            return nbdLimits;
+        }
+
+        JournalSettings journal() {
+            return journal;
+        }
+
         /**
          * Puts the settings together.
          *
          * @throws IllegalArgumentException with one line for the operator
          */
         public BlkServerConfig build() {
+            if (data == null) {
+                throw new IllegalArgumentException("no directory for the journal; name one with --data DIR");
+            }
+            if (control == null) {
+                throw new IllegalArgumentException(
+                        "nowhere for engines to connect; name an address with --control :5001");
+            }
             return new BlkServerConfig(data, listen, control, volumes, nbdLimits, journal, bootId, files);
         }
     }

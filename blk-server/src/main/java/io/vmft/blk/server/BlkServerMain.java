@@ -2,7 +2,8 @@ package io.vmft.blk.server;
 
 import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.nbd.ListenAddress;
-import io.vmft.blk.nbd.NbdLimits;
+import io.vmft.config.ConfigException;
+import io.vmft.config.InvalidValueException;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.net.InetSocketAddress;
@@ -11,9 +12,12 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import java.util.function.Function;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -23,17 +27,24 @@ import picocli.CommandLine.Option;
 @Command(
         name = "blk-server",
         description = "Serves disks over NBD and keeps a protected VM's writes by epoch.",
+        subcommands = GrowCommand.class,
         sortOptions = false)
 public final class BlkServerMain implements Callable<Integer> {
     /** Less than what a service manager waits before it kills. */
     private static final Duration SETTLE_LIMIT = Duration.ofSeconds(60);
 
     @Option(
+            names = "--config",
+            paramLabel = "FILE",
+            description =
+                    "a YAML file of settings; the options below win over what it says, and add volumes to its own")
+    private @Nullable Path configFile;
+
+    @Option(
             names = "--data",
-            required = true,
             paramLabel = "DIR",
             description = "where the journal and the arbiter's records are; created if missing")
-    private Path data = Path.of("");
+    private @Nullable Path data;
 
     @Option(
             names = "--listen",
@@ -52,38 +63,24 @@ public final class BlkServerMain implements Callable<Integer> {
 
     @Option(
             names = "--control",
-            required = true,
             paramLabel = "HOST:PORT",
             description = "where engines connect; port 0 finds a free one")
-    private String control = "";
+    private @Nullable String control;
 
     @Option(
             names = "--volume",
-            required = true,
-            paramLabel = "NAME=IMAGE[,size=20G][,readonly]",
-            description = "a raw image to serve; with size= it is created if missing; repeatable")
+            paramLabel = "NAME=IMAGE[,create=20G][,readonly][,allow=CLIENT]",
+            description = "a raw image or block device to serve; with create= it is made if missing; repeatable")
     private List<String> volumes = new ArrayList<>();
 
-    @Option(
-            names = "--journal-limit",
-            paramLabel = "SIZE",
-            defaultValue = "1G",
-            description = "journal above which writers wait (default ${DEFAULT-VALUE})")
-    private String journalLimit = "";
+    @Option(names = "--journal-limit", paramLabel = "SIZE", description = "journal above which writers wait (1G)")
+    private @Nullable String journalLimit;
 
-    @Option(
-            names = "--journal-segment",
-            paramLabel = "SIZE",
-            defaultValue = "64M",
-            description = "size of the journal's files (default ${DEFAULT-VALUE})")
-    private String journalSegment = "";
+    @Option(names = "--journal-segment", paramLabel = "SIZE", description = "size of the journal's files (64M)")
+    private @Nullable String journalSegment;
 
-    @Option(
-            names = "--connections",
-            paramLabel = "N",
-            defaultValue = "100",
-            description = "NBD connections at a time (default ${DEFAULT-VALUE})")
-    private int connections;
+    @Option(names = "--connections", paramLabel = "N", description = "NBD connections at a time (100)")
+    private @Nullable Integer connections;
 
     @Option(
             names = {"-h", "--help"},
@@ -119,6 +116,9 @@ public final class BlkServerMain implements Callable<Integer> {
         BlkServerConfig config;
         try {
             config = config();
+        } catch (ConfigException e) {
+            System.err.println("blk-server: " + firstLine(e));
+            return 2;
         } catch (IllegalArgumentException e) {
             System.err.println("blk-server: " + firstLine(e) + "; see blk-server --help");
             return 2;
@@ -138,27 +138,58 @@ public final class BlkServerMain implements Callable<Integer> {
         return 0;
     }
 
-    private BlkServerConfig config() {
-        return BlkServerConfig.builder(data, controlAddress(control))
-                .listen(Stream.concat(listen.stream(), cujuListen.stream())
-                        .map(ListenAddress::parse)
-                        .toList())
-                .volumes(volumes.stream().map(VolumeSpec::parse).toList())
-                .journal(JournalSettings.DEFAULT.withSizes(
-                        VolumeSpec.bytes(journalLimit), VolumeSpec.bytes(journalSegment)))
-                .nbdLimits(NbdLimits.DEFAULT.withConnections(connections))
-                .build();
+    private BlkServerConfig config() throws ConfigException {
+        BlkServerConfig.Builder settings = BlkServerConfig.builder();
+        Map<String, String> places = configFile == null ? Map.of() : ConfigFile.read(configFile, settings);
+        if (data != null) {
+            settings.data(data);
+        }
+        if (control != null) {
+            settings.control(option("--control", control, ConfigFile::controlAddress));
+        }
+        List<ListenAddress> addresses = Stream.concat(listen.stream(), cujuListen.stream())
+                .map(text -> option("--listen", text, ListenAddress::parse))
+                .toList();
+        if (!addresses.isEmpty()) {
+            settings.listen(addresses);
+        }
+        if (connections != null) {
+            settings.nbdLimits(settings.nbdLimits().withConnections(connections));
+        }
+        JournalSettings journal = settings.journal();
+        long limitBytes =
+                journalLimit == null ? journal.limitBytes() : option("--journal-limit", journalLimit, VolumeSpec::size);
+        long segmentBytes = journalSegment == null
+                ? journal.segmentBytes()
+                : option("--journal-segment", journalSegment, VolumeSpec::size);
+        settings.journal(journal.withSizes(limitBytes, segmentBytes));
+        settings.volumes(allVolumes(settings.volumes(), places));
+        return settings.build();
     }
 
-    private static InetSocketAddress controlAddress(String text) {
-        if (!(ListenAddress.parse(text) instanceof ListenAddress.Tcp(String host, int port))) {
-            throw new IllegalArgumentException("--control " + text + " is not HOST:PORT");
+    /** The file's volumes and those of the command line, which may not be the same ones: which would be meant? */
+    private List<VolumeSpec> allVolumes(List<VolumeSpec> declared, Map<String, String> places) {
+        List<VolumeSpec> all = new ArrayList<>(declared);
+        for (String text : volumes) {
+            VolumeSpec volume = option("--volume", text, VolumeSpec::parse);
+            String place = places.get(volume.name());
+            if (place != null) {
+                throw new IllegalArgumentException("--volume " + text + ": " + place + " declares volume "
+                        + volume.name() + " too; leave one out");
+            }
+            all.add(volume);
         }
-        InetSocketAddress address = host.isEmpty() ? new InetSocketAddress(port) : new InetSocketAddress(host, port);
-        if (address.isUnresolved()) {
-            throw new IllegalArgumentException("--control " + text + ": the host is not known");
+        return all;
+    }
+
+    private static <T> T option(String option, String text, Function<String, T> parser) {
+        try {
+            return parser.apply(text);
+        } catch (InvalidValueException e) {
+            throw new IllegalArgumentException(option + " " + text + ": " + e.complaint(), e);
+        } catch (IllegalArgumentException e) {
+            throw new IllegalArgumentException(option + " " + text + ": " + firstLine(e), e);
         }
-        return address;
     }
 
     /** {@code ready control=HOST:PORT URI…}: the listening addresses, then every export on each of them. */

@@ -1,5 +1,8 @@
 package io.vmft.blk.server;
 
+import static io.vmft.config.InvalidValueException.require;
+
+import io.vmft.config.Quantity;
 import java.time.Duration;
 
 /**
@@ -17,14 +20,17 @@ public record JournalSettings(long limitBytes, long segmentBytes, Duration apply
     private static final long MIN_SEGMENT_BYTES = 64 << 10;
 
     public JournalSettings {
-        if (segmentBytes < MIN_SEGMENT_BYTES || segmentBytes > 1L << 30 || segmentBytes % 4096 != 0) {
-            throw new IllegalArgumentException(
-                    "journal segments of " + segmentBytes + " bytes; use a multiple of 4096 from 64K to 1G");
-        }
-        if (limitBytes < 2 * segmentBytes) {
-            throw new IllegalArgumentException(
-                    "a journal of " + limitBytes + " bytes; it must hold two segments of " + segmentBytes);
-        }
+        require(
+                segmentBytes >= MIN_SEGMENT_BYTES && segmentBytes <= 1L << 30 && segmentBytes % 4096 == 0,
+                "segment",
+                Quantity.sizeInWords(segmentBytes) + " is not a multiple of 4096 from 64K to 1G");
+        require(
+                limitBytes >= 2 * segmentBytes,
+                "limit",
+                Quantity.sizeInWords(limitBytes) + " does not hold two segments of "
+                        + Quantity.sizeInWords(segmentBytes));
+        require(!applyInterval.isNegative(), "apply_interval", "is negative");
+        require(!writerPatience.isNegative(), "writer_patience", "is negative");
     }
 
     public JournalSettings withSizes(long limit, long segment) {

@@ -7,6 +7,7 @@ import io.vmft.blk.journal.JournalScan;
 import io.vmft.blk.journal.LaneMarks;
 import io.vmft.blk.journal.MetaStore;
 import io.vmft.blk.journal.VolumeRegistration;
+import io.vmft.blk.volume.Offer;
 import io.vmft.blk.volume.Volume;
 import io.vmft.blk.volume.VolumeImage;
 import io.vmft.blk.volume.VolumeTable;
@@ -96,11 +97,22 @@ final class VolumeSetup implements AutoCloseable {
                     registration.name(),
                     registration.lane(),
                     image,
+                    offer(registration.name()),
                     opened.journal(),
                     meta,
                     marks.getOrDefault(registration.lane(), LaneMarks.NONE)));
         }
         return new VolumeTable(volumes);
+    }
+
+    private Offer offer(String name) {
+        for (VolumeSpec spec : config.volumes()) {
+            if (spec.name().equals(name)) {
+                return new Offer(
+                        spec.description().isEmpty() ? "vmft volume " + name : spec.description(), spec.allow());
+            }
+        }
+        throw new IllegalStateException(name + " is not in the configuration");
     }
 
     private static boolean holdsDataFor(JournalScan scan, int lane, Map<Integer, LaneMarks> marks) {

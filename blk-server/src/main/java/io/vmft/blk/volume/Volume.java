@@ -39,6 +39,7 @@ public final class Volume {
     private final String name;
     private final int lane;
     private final VolumeImage image;
+    private final Offer offer;
     private final Journal journal;
     private final MetaStore meta;
     private final VolumeReader reader;
@@ -59,10 +60,12 @@ public final class Volume {
     private volatile LaneMarks marks;
     private volatile @Nullable String failure;
 
-    public Volume(String name, int lane, VolumeImage image, Journal journal, MetaStore meta, LaneMarks marks) {
+    public Volume(
+            String name, int lane, VolumeImage image, Offer offer, Journal journal, MetaStore meta, LaneMarks marks) {
         this.name = name;
         this.lane = lane;
         this.image = image;
+        this.offer = offer;
         this.journal = journal;
         this.meta = meta;
         this.marks = marks;
@@ -80,6 +83,10 @@ public final class Volume {
 
     public VolumeImage image() {
         return image;
+    }
+
+    Offer offer() {
+        return offer;
     }
 
     public Overlay overlay() {

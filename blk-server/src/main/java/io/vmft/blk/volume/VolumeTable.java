@@ -44,6 +44,9 @@ public final class VolumeTable implements Exports {
     public List<String> names(ClientIdentity client) {
         List<String> names = new ArrayList<>();
         for (Map.Entry<String, Volume> entry : volumes.entrySet()) {
+            if (!entry.getValue().offer().admits(client)) {
+                continue;
+            }
             Admission admission = entry.getValue().admission();
             if (admission.heldBy() == null) {
                 names.add(entry.getKey());
@@ -62,24 +65,33 @@ public final class VolumeTable implements Exports {
     @Override
     public ExportView open(String exportName, ClientIdentity client, ViewOwner owner) throws ExportRefusedException {
         ExportName name = ExportName.parse(exportName);
-        Volume volume = volume(name);
+        Volume volume = volume(name, client);
         return enter(volume, new VolumeView(volume, generation(name), name.session(), owner));
     }
 
     @Override
     public ExportView look(String exportName, ClientIdentity client) throws ExportRefusedException {
         ExportName name = ExportName.parse(exportName);
-        Volume volume = volume(name);
+        Volume volume = volume(name, client);
         VolumeView view = new VolumeView(volume, generation(name), name.session(), _ -> {});
         checkAdmitted(volume, view);
         view.displace("it was opened only to be looked at");
         return view;
     }
 
-    private Volume volume(ExportName name) throws ExportRefusedException {
-        Volume volume = volumes.get(name.volume());
+    // An empty name is the specification's default export; which one is meant is clear only where there is one.
+    private Volume volume(ExportName name, ClientIdentity client) throws ExportRefusedException {
+        boolean byDefault = name.volume().isEmpty() && volumes.size() == 1;
+        Volume volume = byDefault ? volumes.firstEntry().getValue() : volumes.get(name.volume());
         if (volume == null) {
-            throw new ExportRefusedException(Reason.UNKNOWN, "there is no volume of that name");
+            throw new ExportRefusedException(
+                    Reason.UNKNOWN,
+                    name.volume().isEmpty()
+                            ? "there are several volumes, none of them the default; name one"
+                            : "there is no volume of that name");
+        }
+        if (!volume.offer().admits(client)) {
+            throw new ExportRefusedException(Reason.POLICY, notAdmitted(volume.name(), client));
         }
         return volume;
     }
@@ -125,6 +137,12 @@ public final class VolumeTable implements Exports {
             throw new ExportRefusedException(
                     Reason.POLICY, volume.name() + ": a newer connection came while this one was waiting");
         }
+    }
+
+    private static String notAdmitted(String name, ClientIdentity client) {
+        return client.certificateName() == null
+                ? name + " is only for clients that show a certificate; connect with TLS and one"
+                : name + " is not for " + client.certificateName() + "; add that name to the volume's allow list";
     }
 
     private static String refusal(Volume volume, Admission admission, long generation) {

@@ -133,12 +133,12 @@ final class VolumeView implements ExportView, Roster.Member {
     public String description() {
         Admission admission = volume.admission();
         if (admission.heldBy() == null) {
-            return "vmft volume " + volume.name();
+            return volume.offer().description();
         }
         String side = generation == admission.standby() ? "standby" : "primary";
         long epoch = volume.overlay().committedEpoch();
-        return "vmft volume " + volume.name() + ", VM " + admission.heldBy() + ", " + side + ", generation "
-                + generation + (epoch == 0 ? "" : ", committed epoch " + epoch);
+        return volume.offer().description() + ", VM " + admission.heldBy() + ", " + side + ", generation " + generation
+                + (epoch == 0 ? "" : ", committed epoch " + epoch);
     }
 
     private Horizon horizon() throws IOException {

@@ -334,6 +334,75 @@ class ServerProcessIT {
     }
 
     @Test
+    void aFileOfSettingsAndTheCommandLineGoTogether() throws Exception {
+        Path file = Files.writeString(directory.resolve("blk.yaml"), """
+                data: data
+                listen:
+                  - 127.0.0.1:0
+                  - "[::1]:0"
+                  - unix:nbd.sock,mode=0660
+                control: 127.0.0.1:0
+                volumes:
+                  one: {image: one.img, create: 1M}
+                  two: {image: two.img, create: 2M, readonly: false}
+                """);
+        String three = "three=" + directory.resolve("three.img") + ",create=3M";
+        try (ServerProcess server = ServerProcess.start(log(), "--config", file.toString(), "--volume", three)) {
+            String socket = directory.resolve("nbd.sock").toString();
+            for (String export : List.of("one", "two", "three")) {
+                assertThat(server.readyLine())
+                        .containsPattern("nbd://127.0.0.1:\\d+/" + export)
+                        .containsPattern("nbd://\\[::1]:\\d+/" + export)
+                        .contains("nbd+unix:///" + export + "?socket=" + socket);
+            }
+            assertThat(Files.getPosixFilePermissions(Path.of(socket)))
+                    .hasToString("[OWNER_READ, OWNER_WRITE, GROUP_READ, GROUP_WRITE]");
+            assertThat(server.terminate()).isZero();
+        }
+        try (ServerProcess server =
+                ServerProcess.start(log(), "--config", file.toString(), "--listen", "127.0.0.1:0")) {
+            assertThat(server.readyLine()).doesNotContain("::1", "nbd.sock");
+            assertThat(server.terminate()).isZero();
+        }
+        String two = "two=" + directory.resolve("other.img") + ",create=3M";
+        expect(2, "blk.yaml:9 declares volume two too", "--config", file.toString(), "--volume", two);
+        expect(2, "volume x is named twice", "--config", file.toString(), "--volume", "x=a", "--volume", "x=b");
+        expect(
+                1,
+                "is not a block server's directory",
+                "grow",
+                "--data",
+                directory.resolve("none").toString(),
+                "one",
+                "2M");
+        Files.writeString(file, "volumes: {one: {imgae: x}}\n");
+        expect(2, "blk.yaml:1: volumes.one.imgae: unknown key", "--config", file.toString());
+        expect(2, "no such file", "--config", directory.resolve("none.yaml").toString());
+    }
+
+    @Test
+    void growEnlargesAndTheServerServesTheNewSize() throws Exception {
+        try (ServerProcess server = ServerProcess.start(log(), arguments())) {
+            assertThat(server.terminate()).isZero();
+        }
+        String data = directory.resolve("data").toString();
+        assertThat(ServerProcess.run(log(), "grow", "--data", data, "disk", "8M"))
+                .isZero();
+        assertThat(directory.resolve("disk.img")).hasSize(8 << 20);
+        Path file = Files.writeString(directory.resolve("blk.yaml"), "data: data\n");
+        assertThat(ServerProcess.run(log(), "grow", "--config", file.toString(), "disk", "9M"))
+                .isZero();
+        expect(1, "never shrinks", "grow", "--data", data, "disk", "8M");
+        expect(2, "not a size", "grow", "--data", data, "disk", "big");
+        expect(2, "SIZE", "grow", "--data", data, "disk");
+        expect(2, "name the server's directory", "grow", "disk", "8M");
+        try (ServerProcess server = ServerProcess.start(log(), arguments());
+                PlainNbd nbd = new PlainNbd(server.nbdPort(), "disk")) {
+            assertThat(nbd.read((9 << 20) - BLOCK, BLOCK)).containsOnly(0);
+        }
+    }
+
+    @Test
     void aSecondServerOnTheSameDataOrImageOrPortIsRefused() throws Exception {
         try (ServerProcess server = ServerProcess.start(log(), arguments())) {
             expect(1, "in use by another block server", arguments());
