@@ -3,9 +3,11 @@ package io.vmft.blk.server;
 import io.vmft.blk.file.StoreFiles;
 import io.vmft.blk.nbd.ListenAddress;
 import io.vmft.blk.nbd.NbdLimits;
+import io.vmft.blk.volume.Offer;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -17,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param data where journal and arbiter records are; created if missing
  * @param listen where NBD is served
  * @param control where engines connect (gRPC); port 0: any free port
+ * @param admissionPatience how long a new connection waits for what those whose place it takes have under way
  * @param bootId of the running kernel: tells a power loss from a killed process
  * @param files how files are opened
  */
@@ -27,6 +30,7 @@ public record BlkServerConfig(
         List<VolumeSpec> volumes,
         NbdLimits nbdLimits,
         JournalSettings journal,
+        Duration admissionPatience,
         String bootId,
         StoreFiles files) {
 
@@ -70,6 +74,7 @@ public record BlkServerConfig(
         private List<VolumeSpec> volumes = List.of();
         private NbdLimits nbdLimits = NbdLimits.DEFAULT;
         private JournalSettings journal = JournalSettings.DEFAULT;
+        private Duration admissionPatience = Offer.DEFAULT_PATIENCE;
         private String bootId = BootId.ofThisHost();
         private StoreFiles files = StoreFiles.SYSTEM;
 
@@ -102,6 +107,11 @@ public record BlkServerConfig(
 
         public Builder journal(JournalSettings settings) {
             journal = settings;
+            return this;
+        }
+
+        public Builder admissionPatience(Duration limit) {
+            admissionPatience = limit;
             return this;
         }
 
@@ -145,7 +155,8 @@ public record BlkServerConfig(
                 throw new IllegalArgumentException(
                         "nowhere for engines to connect; name an address with --control :5001");
             }
-            return new BlkServerConfig(data, listen, control, volumes, nbdLimits, journal, bootId, files);
+            return new BlkServerConfig(
+                    data, listen, control, volumes, nbdLimits, journal, admissionPatience, bootId, files);
         }
     }
 }

@@ -69,7 +69,7 @@ public final class BlkServerMain implements Callable<Integer> {
 
     @Option(
             names = "--volume",
-            paramLabel = "NAME=IMAGE[,create=20G][,readonly][,allow=CLIENT]",
+            paramLabel = "NAME=IMAGE[,create=20G][,readonly][,exclusive][,allow=CLIENT]",
             description = "a raw image or block device to serve; with create= it is made if missing; repeatable")
     private List<String> volumes = new ArrayList<>();
 

@@ -31,7 +31,8 @@ final class ConfigFile {
             "in_flight_bytes",
             "io_threads",
             "flush_threads");
-    private static final Set<String> VOLUME_KEYS = Set.of("image", "create", "readonly", "description", "allow");
+    private static final Set<String> VOLUME_KEYS =
+            Set.of("image", "create", "readonly", "exclusive", "description", "allow");
 
     private ConfigFile() {}
 
@@ -123,6 +124,7 @@ final class ConfigFile {
         Path image = section.required("image", section::path);
         long createBytes = section.get("create", 0L, VolumeSpec::size);
         boolean readOnly = section.get("readonly", false, Quantity::parseFlag);
+        boolean exclusive = section.get("exclusive", false, Quantity::parseFlag);
         String description = section.text("description").orElse("");
         Set<String> allow = new TreeSet<>();
         for (String client : section.list("allow", Function.identity())) {
@@ -133,6 +135,6 @@ final class ConfigFile {
         if (section.has("allow") && allow.isEmpty()) {
             throw section.error("allow", "names nobody; name a client, or leave it out to admit everybody");
         }
-        return section.build(() -> new VolumeSpec(name, image, createBytes, readOnly, description, allow));
+        return section.build(() -> new VolumeSpec(name, image, createBytes, readOnly, exclusive, description, allow));
     }
 }

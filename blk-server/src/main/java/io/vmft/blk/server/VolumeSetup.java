@@ -109,7 +109,10 @@ final class VolumeSetup implements AutoCloseable {
         for (VolumeSpec spec : config.volumes()) {
             if (spec.name().equals(name)) {
                 return new Offer(
-                        spec.description().isEmpty() ? "vmft volume " + name : spec.description(), spec.allow());
+                        spec.description().isEmpty() ? "vmft volume " + name : spec.description(),
+                        spec.allow(),
+                        spec.exclusive(),
+                        config.admissionPatience());
             }
         }
         throw new IllegalStateException(name + " is not in the configuration");

@@ -14,12 +14,19 @@ import java.util.TreeSet;
  *
  * @param image a raw image file or a block device
  * @param createBytes the size the image is created with (sparse) if it is missing, and has at least; 0: it must exist
+ * @param exclusive whether one client at a time may use it: a newcomer ends all others
  * @param description for people, one line; empty: a common one
  * @param allow names of client certificates that may use it; empty: everybody may
  */
 public record VolumeSpec(
-        String name, Path image, long createBytes, boolean readOnly, String description, Set<String> allow) {
-    private static final String FORM = "NAME=IMAGE[,create=20G][,readonly][,allow=CLIENT]...";
+        String name,
+        Path image,
+        long createBytes,
+        boolean readOnly,
+        boolean exclusive,
+        String description,
+        Set<String> allow) {
+    private static final String FORM = "NAME=IMAGE[,create=20G][,readonly][,exclusive][,allow=CLIENT]...";
     private static final int MAX_DESCRIPTION_BYTES = 1024;
 
     public VolumeSpec {
@@ -44,11 +51,16 @@ public record VolumeSpec(
 
     /** A read-write volume whose image is created if it is missing. */
     public static VolumeSpec created(String name, Path image, long sizeBytes) {
-        return new VolumeSpec(name, image, sizeBytes, false, "", Set.of());
+        return new VolumeSpec(name, image, sizeBytes, false, false, "", Set.of());
+    }
+
+    /** The same, but one client at a time may use it: a newcomer ends all others. */
+    public VolumeSpec asExclusive() {
+        return new VolumeSpec(name, image, createBytes, readOnly, true, description, allow);
     }
 
     /**
-     * Reads {@code NAME=IMAGE[,create=20G][,readonly][,allow=CLIENT]...}; {@code size=} means the same as {@code create=}. The
+     * Reads {@code NAME=IMAGE[,create=20G][,readonly][,exclusive][,allow=CLIENT]...}; {@code size=} means the same as {@code create=}. The
      * options are looked for at the end, so that a path may hold commas.
      *
      * @throws IllegalArgumentException with one line for the operator
@@ -62,6 +74,7 @@ public record VolumeSpec(
         String path = text.substring(equals + 1);
         long createBytes = 0;
         boolean readOnly = false;
+        boolean exclusive = false;
         Set<String> allow = new TreeSet<>();
         while (true) {
             int comma = path.lastIndexOf(',');
@@ -69,13 +82,15 @@ public record VolumeSpec(
             String value = option.substring(option.indexOf('=') + 1);
             if (comma > 0 && option.equals("readonly")) {
                 readOnly = true;
+            } else if (comma > 0 && option.equals("exclusive")) {
+                exclusive = true;
             } else if (comma > 0 && (option.startsWith("create=") || option.startsWith("size="))) {
                 require(createBytes == 0, "volume " + name, "its size is given twice");
                 createBytes = size(value);
             } else if (comma > 0 && option.startsWith("allow=")) {
                 allow.add(value);
             } else {
-                return new VolumeSpec(name, Path.of(path), createBytes, readOnly, "", allow);
+                return new VolumeSpec(name, Path.of(path), createBytes, readOnly, exclusive, "", allow);
             }
             path = path.substring(0, comma);
         }

@@ -6,17 +6,14 @@ import java.time.Duration;
 
 /** Lets connections in to one volume, in order: {@code docs/decisions/connections.md}. Thread-safe. */
 final class Entrance {
-    /** Well below what a client allows for a handshake. */
-    static final Duration PATIENCE = Duration.ofSeconds(5);
-
     private final Volume volume;
-    private final Roster<VolumeView> roster;
     private final Duration patience;
+    private final Roster<VolumeView> roster;
 
-    Entrance(Volume volume, Roster<VolumeView> roster, Duration patience) {
+    Entrance(Volume volume, Offer offer) {
         this.volume = volume;
-        this.roster = roster;
-        this.patience = patience;
+        this.patience = offer.patience();
+        this.roster = new Roster<>(offer.exclusive());
     }
 
     boolean exclusive() {

@@ -49,7 +49,7 @@ public final class Volume {
     private final ReentrantLock order = new ReentrantLock();
     private final ReentrantLock marksLock = new ReentrantLock();
     private final Set<VolumeView> views = ConcurrentHashMap.newKeySet();
-    private final Entrance entrance = new Entrance(this, new Roster<>(false), Entrance.PATIENCE);
+    private final Entrance entrance;
 
     private volatile Admission admission = Admission.FREE;
     private volatile WriteMode mode = WriteMode.DIRECT;
@@ -70,6 +70,7 @@ public final class Volume {
         this.meta = meta;
         this.marks = marks;
         this.reader = new VolumeReader(image, overlay);
+        this.entrance = new Entrance(this, offer);
         this.allocation = new Allocation(image, overlay);
     }
 

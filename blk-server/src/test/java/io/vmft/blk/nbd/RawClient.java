@@ -49,6 +49,20 @@ final class RawClient implements Closeable {
                 + HexFormat.of().formatHex(name) + "0000");
     }
 
+    void info(String export) throws IOException {
+        byte[] name = export.getBytes(StandardCharsets.UTF_8);
+        send(OPTION + "00000006 %08x %08x".formatted(name.length + 6, name.length)
+                + HexFormat.of().formatHex(name) + "0000");
+    }
+
+    /** Chooses an export the old way; returns its transmission flags. */
+    int exportName(String export) throws IOException {
+        byte[] name = export.getBytes(StandardCharsets.UTF_8);
+        send(OPTION + "00000001 %08x".formatted(name.length) + HexFormat.of().formatHex(name));
+        in.readLong();
+        return in.readUnsignedShort();
+    }
+
     /** Takes option replies up to the last one, whose type and text it returns. */
     String takeOptionReplies() throws IOException {
         while (true) {
@@ -154,6 +168,20 @@ final class RawClient implements Closeable {
         }
     }
 
+    /** Takes at most the success of one request, then the end. */
+    void expectNothingBut(int cookie) throws IOException {
+        String success = "6744669800000000%016x".formatted(cookie);
+        String rest;
+        try {
+            rest = HexFormat.of().formatHex(in.readAllBytes());
+        } catch (java.net.SocketException _) {
+            return; // reset: closed all the same
+        }
+        if (!success.startsWith(rest)) {
+            throw new AssertionError("the server said " + rest);
+        }
+    }
+
     void expectClosed() throws IOException {
         int next;
         try {
@@ -164,6 +192,11 @@ final class RawClient implements Closeable {
         if (next >= 0) {
             throw new AssertionError("the server said more: " + next);
         }
+    }
+
+    /** Ends as a killed process does, without a word. */
+    void die() throws IOException {
+        socket.close();
     }
 
     @Override

@@ -173,7 +173,7 @@ class BlockDeviceIT {
 
     @Test
     void aReadOnlyExportRefusesWrites() throws Exception {
-        try (BlkServer server = start(new VolumeSpec("disk", device, 0, true, "", Set.of()));
+        try (BlkServer server = start(new VolumeSpec("disk", device, 0, true, false, "", Set.of()));
                 ExportView view = view(server)) {
             assertThat(view.readOnly()).isTrue();
             ByteBuf data = Unpooled.directBuffer(512).writeZero(512);

@@ -52,7 +52,7 @@ class ConfigFileTest {
                   io_threads: 5
                   flush_threads: 2
                 volumes:
-                  web: {image: web.img, create: 20G}
+                  web: {image: web.img, create: 20G, exclusive: true}
                   db:
                     image: /dev/vg0/db
                     readonly: true
@@ -71,12 +71,13 @@ class ConfigFileTest {
         assertThat(config.nbdLimits()).isEqualTo(new NbdLimits(7, Duration.ofSeconds(3), 9, 11, 4 << 20, 5, 2));
         assertThat(config.volumes())
                 .containsExactly(
-                        new VolumeSpec("web", directory.resolve("web.img"), 20L << 30, false, "", Set.of()),
+                        new VolumeSpec("web", directory.resolve("web.img"), 20L << 30, false, true, "", Set.of()),
                         new VolumeSpec(
                                 "db",
                                 Path.of("/dev/vg0/db"),
                                 0,
                                 true,
+                                false,
                                 "the database's disk",
                                 Set.of("host-a", "host-b")));
     }

@@ -35,6 +35,7 @@ class VolumeOfferTest {
                                         directory.resolve("closed.img"),
                                         1 << 20,
                                         false,
+                                        false,
                                         "the books",
                                         Set.of("host-a"))))
                 .build());

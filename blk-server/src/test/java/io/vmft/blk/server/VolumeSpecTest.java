@@ -16,7 +16,7 @@ class VolumeSpecTest {
         assertThat(VolumeSpec.parse("a=/x,create=20G")).isEqualTo(VolumeSpec.created("a", Path.of("/x"), 20L << 30));
         assertThat(VolumeSpec.parse("a=/x,size=1M")).isEqualTo(VolumeSpec.parse("a=/x,create=1M"));
         assertThat(VolumeSpec.parse("a=/x,readonly,allow=h1,allow=h2"))
-                .isEqualTo(new VolumeSpec("a", Path.of("/x"), 0, true, "", Set.of("h1", "h2")));
+                .isEqualTo(new VolumeSpec("a", Path.of("/x"), 0, true, false, "", Set.of("h1", "h2")));
     }
 
     @Test
