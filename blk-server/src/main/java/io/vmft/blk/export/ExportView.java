@@ -57,7 +57,7 @@ public interface ExportView extends AutoCloseable {
      * Metadata contexts that answer a client's query: for {@code NBD_OPT_SET_META_CONTEXT} those that carry exactly this name, for
      * {@code NBD_OPT_LIST_META_CONTEXT} also those whose name begins with a query that ends in a colon.
      *
-     * @param query {@code namespace:leaf}, not trusted
+     * @param query {@code namespace:leaf}, not trusted; empty, when listing: all there are
      * @param list whether the client only wants to see them
      * @return full names, few; empty if the query fits none
      */

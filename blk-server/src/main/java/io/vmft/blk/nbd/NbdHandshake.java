@@ -19,8 +19,10 @@ import io.vmft.proto.nbd.NbdServerDecoder;
 import io.vmft.proto.nbd.NbdServerEncoder;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -30,8 +32,6 @@ import org.jspecify.annotations.Nullable;
  * read.
  */
 final class NbdHandshake extends ChannelInboundHandlerAdapter {
-    private static final int PREFERRED_BLOCK_BYTES = 4096;
-
     private final Exports exports;
     private final NbdLimits limits;
     private final StorageThreads threads;
@@ -41,6 +41,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
     private final ClientIdentity client = ClientIdentity.UNKNOWN;
     private NbdClientFlags clientFlags = new NbdClientFlags(false, false);
     private NbdHeaders headers = NbdHeaders.SIMPLE;
+    private MetaContexts metaContexts = MetaContexts.NONE;
     private int options;
     private @Nullable Future<?> deadline;
 
@@ -58,6 +59,9 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
 
         record Refused(int replyType, String message) implements Admission {}
     }
+
+    /** What an export answered, or why it may not be looked at. */
+    private record Looked<T>(@Nullable T found, Admission.@Nullable Refused refused) {}
 
     @Override
     public void channelActive(ChannelHandlerContext ctx) {
@@ -107,28 +111,49 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
             return;
         }
         switch (option) {
+            case NbdOption.ExportName _
+            when headers == NbdHeaders.EXTENDED -> cut(ctx, "an export chosen by name alone after extended headers");
             case NbdOption.ExportName(String name) -> admit(ctx, name, option);
             case NbdOption.Go(String name, List<Integer> _) -> admit(ctx, name, option);
-            case NbdOption.Describe(String name, List<Integer> _) -> describe(ctx, name, option);
+            case NbdOption.Describe(String name, List<Integer> wanted) ->
+                describe(ctx, option, name, view -> ExportInfo.replies(option.code(), name, wanted, view, headers));
             case NbdOption.ListExports _ -> list(ctx);
-            case NbdOption.StructuredReply _ -> {
-                headers = NbdHeaders.STRUCTURED;
-                reply(ctx, new NbdOptionReply.Ack(option.code()));
+            case NbdOption.StructuredReply _
+            when headers == NbdHeaders.EXTENDED ->
+                refuse(ctx, option, Nbd.REP_ERR_EXT_HEADER_REQD, "extended headers were chosen before");
+            case NbdOption.StructuredReply _ -> choose(ctx, option, NbdHeaders.STRUCTURED);
+            case NbdOption.ExtendedHeaders _ -> choose(ctx, option, NbdHeaders.EXTENDED);
+            case NbdOption.ListMetaContexts(String name, List<String> queries) ->
+                ifChunked(ctx, option, () -> describe(ctx, option, name, view -> MetaContexts.list(view, queries)));
+            case NbdOption.SetMetaContexts(String name, List<String> queries) -> {
+                metaContexts = MetaContexts.NONE; // whatever becomes of this one
+                ifChunked(ctx, option, () -> chooseContexts(ctx, option, name, queries));
             }
             case NbdOption.Abort _ -> {
                 reply(ctx, new NbdOptionReply.Ack(option.code()));
                 close(ctx);
             }
-            case NbdOption.StartTls _,
-                    NbdOption.ExtendedHeaders _,
-                    NbdOption.ListMetaContexts _,
-                    NbdOption.SetMetaContexts _,
-                    NbdOption.Unknown _ ->
-                reply(
-                        ctx,
-                        new NbdOptionReply.Failure(option.code(), Nbd.REP_ERR_UNSUP, "this server does not know it"));
-            case NbdOption.Malformed(int code, int replyType, String text) ->
-                reply(ctx, new NbdOptionReply.Failure(code, replyType, text));
+            case NbdOption.StartTls _, NbdOption.Unknown _ ->
+                refuse(ctx, option, Nbd.REP_ERR_UNSUP, "this server does not know it");
+            case NbdOption.Malformed(int code, int replyType, String text) -> {
+                if (code == Nbd.OPT_SET_META_CONTEXT) {
+                    metaContexts = MetaContexts.NONE;
+                }
+                refuse(ctx, option, replyType, text);
+            }
+        }
+    }
+
+    private void choose(ChannelHandlerContext ctx, NbdOption option, NbdHeaders chosen) {
+        headers = chosen;
+        reply(ctx, new NbdOptionReply.Ack(option.code()));
+    }
+
+    private void ifChunked(ChannelHandlerContext ctx, NbdOption option, Runnable then) {
+        if (headers.chunked()) {
+            then.run();
+        } else {
+            refuse(ctx, option, Nbd.REP_ERR_INVALID, "metadata contexts need structured replies or extended headers");
         }
     }
 
@@ -187,19 +212,51 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         });
     }
 
-    private void describe(ChannelHandlerContext ctx, String name, NbdOption option) {
+    /** Answers with what {@code question} finds in the export, if there is one. */
+    private void describe(
+            ChannelHandlerContext ctx,
+            NbdOption option,
+            String name,
+            Function<ExportView, List<NbdOptionReply>> question) {
+        look(ctx, option, name, question, replies -> reply(ctx, replies));
+    }
+
+    private void chooseContexts(ChannelHandlerContext ctx, NbdOption option, String name, List<String> queries) {
+        look(ctx, option, name, view -> MetaContexts.choose(name, view, queries), chosen -> {
+            if (chosen.tooMany()) {
+                refuse(ctx, option, Nbd.REP_ERR_TOO_BIG, "too many metadata contexts");
+            } else {
+                metaContexts = chosen;
+                reply(ctx, chosen.chosen());
+            }
+        });
+    }
+
+    /** Asks an export something without entering it; the client is told if it may not be looked at. */
+    private <T> void look(
+            ChannelHandlerContext ctx,
+            NbdOption option,
+            String name,
+            Function<ExportView, T> question,
+            Consumer<T> then) {
         ask(
                 ctx,
                 () -> {
                     Admission admission = open(() -> exports.look(name, client));
-                    if (!(admission instanceof Admission.Granted(ExportView view))) {
-                        return List.of(failure(option, (Admission.Refused) admission));
+                    if (admission instanceof Admission.Granted(ExportView view)) {
+                        try (view) {
+                            return new Looked<T>(question.apply(view), null);
+                        }
                     }
-                    try (view) {
-                        return description(option, name, view);
-                    }
+                    return new Looked<T>(null, (Admission.Refused) admission);
                 },
-                replies -> reply(ctx, replies));
+                looked -> {
+                    if (looked.refused() != null) {
+                        refuse(ctx, option, looked.refused());
+                    } else {
+                        then.accept(Objects.requireNonNull(looked.found()));
+                    }
+                });
     }
 
     private void admit(ChannelHandlerContext ctx, String name, NbdOption option) {
@@ -208,7 +265,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
             switch (admission) {
                 case Admission.Refused refused
                 when option instanceof NbdOption.ExportName -> cut(ctx, refused.message());
-                case Admission.Refused refused -> reply(ctx, failure(option, refused));
+                case Admission.Refused refused -> refuse(ctx, option, refused);
                 case Admission.Granted(ExportView view) -> start(ctx, name, option, view);
             }
         });
@@ -232,8 +289,12 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         }
     }
 
-    private static NbdOptionReply failure(NbdOption option, Admission.Refused refused) {
-        return new NbdOptionReply.Failure(option.code(), refused.replyType(), refused.message());
+    private void refuse(ChannelHandlerContext ctx, NbdOption option, Admission.Refused refused) {
+        refuse(ctx, option, refused.replyType(), refused.message());
+    }
+
+    private void refuse(ChannelHandlerContext ctx, NbdOption option, int replyType, String message) {
+        reply(ctx, new NbdOptionReply.Failure(option.code(), replyType, message));
     }
 
     private void start(ChannelHandlerContext ctx, String name, NbdOption option, ExportView view) {
@@ -243,50 +304,18 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
             return;
         }
         stopDeadline();
-        RequestExecutor requests = new RequestExecutor(name, lease, headers);
+        StatusReply status = new StatusReply(headers, metaContexts.of(name), limits.extents());
+        RequestExecutor requests = new RequestExecutor(name, lease, headers, status);
         ctx.pipeline()
                 .addAfter(ctx.name(), null, new NbdTransmission(requests, lease, decoder, limits, threads))
                 .remove(this);
         decoder.startTransmission(headers);
-        if (option instanceof NbdOption.ExportName) {
-            reply(ctx, new NbdOptionReply.ExportNameAnswer(view.sizeBytes(), flags(view), !clientFlags.noZeroes()));
+        if (option instanceof NbdOption.Go(String _, List<Integer> wanted)) {
+            reply(ctx, ExportInfo.replies(option.code(), name, wanted, view, headers));
         } else {
-            reply(ctx, description(option, name, view));
+            int flags = ExportInfo.flags(view, headers);
+            reply(ctx, new NbdOptionReply.ExportNameAnswer(view.sizeBytes(), flags, !clientFlags.noZeroes()));
         }
-    }
-
-    private List<NbdOptionReply> description(NbdOption option, String name, ExportView view) {
-        int code = option.code();
-        List<Integer> wanted = switch (option) {
-            case NbdOption.Go(String _, List<Integer> requests) -> requests;
-            case NbdOption.Describe(String _, List<Integer> requests) -> requests;
-            default -> throw new IllegalArgumentException("not described: " + option);
-        };
-        List<NbdOptionReply> replies = new ArrayList<>();
-        replies.add(new NbdOptionReply.Export(code, view.sizeBytes(), flags(view)));
-        if (wanted.contains(Nbd.INFO_NAME)) {
-            replies.add(new NbdOptionReply.Name(code, name));
-        }
-        if (wanted.contains(Nbd.INFO_DESCRIPTION)) {
-            replies.add(new NbdOptionReply.Description(code, view.description()));
-        }
-        if (wanted.contains(Nbd.INFO_BLOCK_SIZE)) {
-            replies.add(new NbdOptionReply.BlockSize(code, 1, PREFERRED_BLOCK_BYTES, Nbd.MAX_PAYLOAD_BYTES));
-        }
-        replies.add(new NbdOptionReply.Ack(code));
-        return replies;
-    }
-
-    private int flags(ExportView view) {
-        int flags = Nbd.FLAG_HAS_FLAGS
-                | Nbd.FLAG_SEND_FLUSH
-                | Nbd.FLAG_SEND_FUA
-                | Nbd.FLAG_SEND_TRIM
-                | Nbd.FLAG_SEND_WRITE_ZEROES;
-        if (view.multiConn()) {
-            flags |= Nbd.FLAG_CAN_MULTI_CONN; // a flush covers the writes of every connection: the view's contract
-        }
-        return flags | (headers.chunked() ? Nbd.FLAG_SEND_DF : 0) | (view.readOnly() ? Nbd.FLAG_READ_ONLY : 0);
     }
 
     private void reply(ChannelHandlerContext ctx, NbdOptionReply reply) {

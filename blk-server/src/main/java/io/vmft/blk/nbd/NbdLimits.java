@@ -2,6 +2,7 @@ package io.vmft.blk.nbd;
 
 import static io.vmft.config.InvalidValueException.require;
 
+import io.vmft.proto.nbd.Nbd;
 import java.time.Duration;
 
 /**
@@ -13,6 +14,7 @@ import java.time.Duration;
  * @param options options one client may send in its handshake
  * @param inFlightRequests requests of one connection that are read but not answered
  * @param inFlightBytes payload of those; the last one begun may go over it
+ * @param extents in one block status reply, of all metadata contexts together; 16 bytes each
  * @param ioThreads threads for storage calls that may take long, flushes not counted
  * @param flushThreads threads for flushes and writes that flush
  */
@@ -22,10 +24,11 @@ public record NbdLimits(
         int options,
         int inFlightRequests,
         int inFlightBytes,
+        int extents,
         int ioThreads,
         int flushThreads) {
 
-    public static final NbdLimits DEFAULT = new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 2 << 20, 8, 4);
+    public static final NbdLimits DEFAULT = new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 2 << 20, 8192, 8, 4);
 
     public NbdLimits {
         require(connections > 0, "connections", "is too small");
@@ -33,15 +36,18 @@ public record NbdLimits(
         require(options > 0, "options", "is too small");
         require(inFlightRequests > 0, "in_flight_requests", "is too small");
         require(inFlightBytes >= 1 << 20, "in_flight_bytes", "is too small");
+        require(extents > 0 && extents <= Nbd.MAX_EXTENTS, "extents", "is not between 1 and " + Nbd.MAX_EXTENTS);
         require(ioThreads > 0, "io_threads", "is too small");
         require(flushThreads > 0, "flush_threads", "is too small");
     }
 
     public NbdLimits withConnections(int max) {
-        return new NbdLimits(max, handshake, options, inFlightRequests, inFlightBytes, ioThreads, flushThreads);
+        return new NbdLimits(
+                max, handshake, options, inFlightRequests, inFlightBytes, extents, ioThreads, flushThreads);
     }
 
     public NbdLimits withHandshake(Duration max) {
-        return new NbdLimits(connections, max, options, inFlightRequests, inFlightBytes, ioThreads, flushThreads);
+        return new NbdLimits(
+                connections, max, options, inFlightRequests, inFlightBytes, extents, ioThreads, flushThreads);
     }
 }

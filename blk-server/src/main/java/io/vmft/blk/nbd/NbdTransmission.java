@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * One connection's transmission phase. Confined to its event loop, but for {@link Job}.
  *
  * <p><b>Where storage is called.</b> Reads and plain writes run on the event loop as long as they are fast ({@link CallPace}), on
- * the I/O threads otherwise; whatever syncs, trims or zeroes runs on other threads always. Several requests of a connection may
+ * the I/O threads otherwise; whatever syncs, trims, zeroes, reads ahead or asks for extents runs on other threads always. Several requests of a connection may
  * thus run at once and be answered in any order, as NBD allows. A reply is encoded after its call has returned, so a write
  * that was answered had been done.
  *
@@ -100,7 +100,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
             this.split = split;
             this.pace = pace;
             this.reply = reply;
-            this.bytes = payloadBytes(request);
+            this.bytes = requests.payloadBytes(request);
         }
 
         @Override
@@ -122,20 +122,6 @@ final class NbdTransmission extends ChannelDuplexHandler {
         }
     }
 
-    private static int payloadBytes(NbdRequest request) {
-        return switch (request) {
-            case NbdRequest.Read read -> read.lengthBytes();
-            case NbdRequest.Write write -> write.data().readableBytes();
-            case NbdRequest.Flush _,
-                    NbdRequest.Trim _,
-                    NbdRequest.WriteZeroes _,
-                    NbdRequest.Cache _,
-                    NbdRequest.BlockStatus _,
-                    NbdRequest.Disconnect _,
-                    NbdRequest.Refused _ -> 0;
-        };
-    }
-
     @Override
     public void channelRead(ChannelHandlerContext ctx, Object message) {
         switch ((NbdRequest) message) {
@@ -145,8 +131,8 @@ final class NbdTransmission extends ChannelDuplexHandler {
             case NbdRequest.Trim trim -> handOver(ctx, trim, null, null, trim.fua() ? threads.flush() : threads.io());
             case NbdRequest.WriteZeroes zeroes ->
                 handOver(ctx, zeroes, null, null, zeroes.fua() ? threads.flush() : threads.io());
-            case NbdRequest.Cache cache -> run(ctx, cache, null, null);
-            case NbdRequest.BlockStatus status -> run(ctx, status, null, null);
+            case NbdRequest.Cache cache -> handOver(ctx, cache, null, null, threads.io());
+            case NbdRequest.BlockStatus status -> handOver(ctx, status, null, null, threads.io());
             case NbdRequest.Refused refused -> run(ctx, refused, null, null);
             case NbdRequest.Disconnect _ -> leaving = true;
         }
@@ -220,7 +206,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
     /** Carries out a request, or a piece of one, here and now. */
     private void run(
             ChannelHandlerContext ctx, NbdRequest request, @Nullable SplitRequest split, @Nullable CallPace pace) {
-        int bytes = payloadBytes(request);
+        int bytes = requests.payloadBytes(request);
         ByteBuf out;
         try {
             out = replies.room(ctx, requests.replyBytes(request));

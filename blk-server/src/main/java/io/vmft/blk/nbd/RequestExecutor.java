@@ -43,14 +43,16 @@ final class RequestExecutor {
     private final long sizeBytes;
     private final boolean readOnly;
     private final NbdHeaders headers;
+    private final StatusReply status;
     private final LongAdder failures = new LongAdder();
 
-    RequestExecutor(String exportName, ViewLease lease, NbdHeaders headers) {
+    RequestExecutor(String exportName, ViewLease lease, NbdHeaders headers, StatusReply status) {
         this.exportName = exportName;
         this.lease = lease;
         this.sizeBytes = lease.view().sizeBytes();
         this.readOnly = lease.view().readOnly();
         this.headers = headers;
+        this.status = status;
     }
 
     /** Whether a read may be answered in several chunks. */
@@ -63,6 +65,21 @@ final class RequestExecutor {
         return request instanceof NbdRequest.Read read && isInside(read.offset(), read.lengthBytes())
                 ? Math.max(PLAIN_REPLY_BYTES, headers.dataHeaderBytes() + read.lengthBytes())
                 : PLAIN_REPLY_BYTES;
+    }
+
+    /** The payload of a request or its reply, for limits. */
+    int payloadBytes(NbdRequest request) {
+        return switch (request) {
+            case NbdRequest.Read read -> read.lengthBytes();
+            case NbdRequest.Write write -> write.data().readableBytes();
+            case NbdRequest.BlockStatus _ -> status.maxBytes();
+            case NbdRequest.Flush _,
+                    NbdRequest.Trim _,
+                    NbdRequest.WriteZeroes _,
+                    NbdRequest.Cache _,
+                    NbdRequest.Disconnect _,
+                    NbdRequest.Refused _ -> 0;
+        };
     }
 
     static void release(NbdRequest request) {
@@ -121,7 +138,7 @@ final class RequestExecutor {
 
     private @Nullable Fault dispatch(NbdRequest request, NbdRequest whole, boolean last, ExportView view, ByteBuf out)
             throws IOException {
-        @Nullable Fault fault = check(request);
+        @Nullable Fault fault = check(request, view);
         if (fault != null) {
             return fault;
         }
@@ -132,26 +149,47 @@ final class RequestExecutor {
                 view.writeZeroes(zeroes.offset(), zeroes.lengthBytes(), !zeroes.noHole(), zeroes.fua());
             case NbdRequest.Trim trim -> view.trim(trim.offset(), trim.lengthBytes(), trim.fua());
             case NbdRequest.Flush _ -> view.flush();
-            case NbdRequest.Cache _, NbdRequest.BlockStatus _, NbdRequest.Refused _, NbdRequest.Disconnect _ ->
+            case NbdRequest.Cache cache -> view.cache(cache.offset(), cache.lengthBytes());
+            case NbdRequest.BlockStatus asked -> status.append(asked, view, out);
+            case NbdRequest.Refused _, NbdRequest.Disconnect _ ->
                 throw new IllegalArgumentException("not for storage: " + request);
         }
         return null;
     }
 
-    private @Nullable Fault check(NbdRequest request) {
+    private @Nullable Fault check(NbdRequest request, ExportView view) {
         return switch (request) {
             case NbdRequest.Read(long _, long offset, int lengthBytes, boolean _) ->
                 isInside(offset, lengthBytes) ? null : pastTheEnd(NbdError.EINVAL);
             case NbdRequest.Write write ->
                 checkChange(write.offset(), write.data().readableBytes() + write.remainingBytes(), NbdError.ENOSPC);
-            case NbdRequest.WriteZeroes zeroes -> checkChange(zeroes.offset(), zeroes.lengthBytes(), NbdError.ENOSPC);
+            case NbdRequest.WriteZeroes zeroes -> checkZeroes(zeroes, view);
             case NbdRequest.Trim trim -> checkChange(trim.offset(), trim.lengthBytes(), NbdError.EINVAL);
             case NbdRequest.Flush _ -> null;
-            case NbdRequest.Cache _ -> new Fault(NbdError.EINVAL, "this server does not cache");
-            case NbdRequest.BlockStatus _ -> new Fault(NbdError.EINVAL, "no metadata context was chosen");
+            case NbdRequest.Cache cache ->
+                isInside(cache.offset(), cache.lengthBytes()) ? null : pastTheEnd(NbdError.EINVAL);
+            case NbdRequest.BlockStatus asked -> checkStatus(asked);
             case NbdRequest.Refused refused -> new Fault(refused.error(), refused.message());
             case NbdRequest.Disconnect _ -> null;
         };
+    }
+
+    private @Nullable Fault checkZeroes(NbdRequest.WriteZeroes zeroes, ExportView view) {
+        @Nullable Fault fault = checkChange(zeroes.offset(), zeroes.lengthBytes(), NbdError.ENOSPC);
+        if (fault == null && zeroes.fast() && !view.zeroesFast(!zeroes.noHole())) {
+            return new Fault(NbdError.ENOTSUP, "zeroes would take as long as data");
+        }
+        return fault;
+    }
+
+    private @Nullable Fault checkStatus(NbdRequest.BlockStatus asked) {
+        if (status.contexts().isEmpty()) {
+            return new Fault(NbdError.EINVAL, "no metadata context was chosen for this export");
+        }
+        if (asked.lengthBytes() == 0) {
+            return new Fault(NbdError.EINVAL, "the status of nothing");
+        }
+        return isInside(asked.offset(), asked.lengthBytes()) ? null : pastTheEnd(NbdError.EINVAL);
     }
 
     private @Nullable Fault checkChange(long offset, long lengthBytes, NbdError pastEnd) {

@@ -115,7 +115,7 @@ final class VolumeView implements ExportView, Roster.Member {
 
     @Override
     public List<String> contexts(String query, boolean list) {
-        boolean asked = list && query.endsWith(":") && BlockStatus.ALLOCATION.startsWith(query);
+        boolean asked = list && (query.isEmpty() || query.endsWith(":")) && BlockStatus.ALLOCATION.startsWith(query);
         return asked || query.equals(BlockStatus.ALLOCATION) ? List.of(BlockStatus.ALLOCATION) : List.of();
     }
 

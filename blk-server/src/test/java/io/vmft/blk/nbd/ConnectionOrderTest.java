@@ -66,7 +66,7 @@ class ConnectionOrderTest {
         VolumeSpec exclusive = VolumeSpec.created("mine", directory.resolve("mine.img"), 1 << 20)
                 .asExclusive();
         server = BlkServer.start(BlkServerConfig.forTest(directory.resolve("data"), List.of(plain, exclusive))
-                .nbdLimits(new NbdLimits(100, Duration.ofSeconds(10), 64, 2, 2 << 20, 1, 1))
+                .nbdLimits(new NbdLimits(100, Duration.ofSeconds(10), 64, 2, 2 << 20, 16, 1, 1))
                 .admissionPatience(Duration.ofMillis(300))
                 .files(files)
                 .build());

@@ -163,7 +163,7 @@ final class FileExports implements Exports {
 
         @Override
         public List<String> contexts(String query, boolean list) {
-            return query.equals(BlockStatus.ALLOCATION) || (list && query.equals("base:"))
+            return query.equals(BlockStatus.ALLOCATION) || (list && (query.isEmpty() || query.equals("base:")))
                     ? List.of(BlockStatus.ALLOCATION)
                     : List.of();
         }

@@ -65,7 +65,7 @@ class MemoryView implements ExportView {
 
     @Override
     public List<String> contexts(String query, boolean list) {
-        return query.equals(BlockStatus.ALLOCATION) || (list && query.equals("base:"))
+        return query.equals(BlockStatus.ALLOCATION) || (list && (query.isEmpty() || query.equals("base:")))
                 ? List.of(BlockStatus.ALLOCATION)
                 : List.of();
     }

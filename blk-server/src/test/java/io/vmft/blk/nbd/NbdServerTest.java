@@ -74,13 +74,13 @@ class NbdServerTest {
         RawClient old = connect(server);
         old.greet("00000000");
         old.send(RawClient.OPTION + "00000001 00000004 6469736b");
-        old.expect("0000000000100000 016d" + "00".repeat(124));
+        old.expect("0000000000100000 0d6d" + "00".repeat(124));
         old.request(0, Nbd.CMD_READ, 1, 0, 4);
         old.expect("67446698 00000000 0000000000000001 00000000");
         RawClient modern = connect(server);
         modern.greet("00000003");
         modern.send(RawClient.OPTION + "00000001 00000004 6469736b");
-        modern.expect("0000000000100000 016d");
+        modern.expect("0000000000100000 0d6d");
         modern.request(0, Nbd.CMD_FLUSH, 1, 0, 0);
         modern.expectSuccess(1);
     }
@@ -272,7 +272,7 @@ class NbdServerTest {
     }
 
     private static NbdLimits oneThreadEach() {
-        return new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 2 << 20, 1, 1);
+        return new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 2 << 20, 16, 1, 1);
     }
 
     @Test
@@ -318,7 +318,7 @@ class NbdServerTest {
     @Test
     void noMoreRequestsAreTakenThanTheLimitSays() throws Exception {
         SlowView view = new SlowView();
-        NbdLimits limits = new NbdLimits(100, Duration.ofSeconds(10), 64, 3, 2 << 20, 8, 8);
+        NbdLimits limits = new NbdLimits(100, Duration.ofSeconds(10), 64, 3, 2 << 20, 16, 8, 8);
         RawClient client = onDisk(start(view, limits));
         for (int i = 0; i < 50; i++) {
             client.request(Nbd.CMD_FLAG_FUA, Nbd.CMD_WRITE, i, i, 1);

@@ -63,6 +63,20 @@ final class RawClient implements Closeable {
         return in.readUnsignedShort();
     }
 
+    /** {@code OPT_LIST_META_CONTEXT} or {@code OPT_SET_META_CONTEXT}. */
+    void metaContexts(int option, String export, String... queries) throws IOException {
+        StringBuilder data = new StringBuilder(string(export)).append("%08x".formatted(queries.length));
+        for (String query : queries) {
+            data.append(string(query));
+        }
+        send(OPTION + "%08x %08x".formatted(option, data.length() / 2) + data);
+    }
+
+    private static String string(String text) {
+        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        return "%08x".formatted(bytes.length) + HexFormat.of().formatHex(bytes);
+    }
+
     /** Takes option replies up to the last one, whose type and text it returns. */
     String takeOptionReplies() throws IOException {
         while (true) {

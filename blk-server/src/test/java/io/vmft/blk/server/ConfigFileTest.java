@@ -49,6 +49,7 @@ class ConfigFileTest {
                   options: 9
                   in_flight_requests: 11
                   in_flight_bytes: 4M
+                  extents: 13
                   io_threads: 5
                   flush_threads: 2
                 volumes:
@@ -68,7 +69,7 @@ class ConfigFileTest {
         assertThat(config.control()).hasToString("/127.0.0.1:10810");
         assertThat(config.journal())
                 .isEqualTo(new JournalSettings(256 << 20, 8 << 20, Duration.ofSeconds(2), Duration.ofMillis(100)));
-        assertThat(config.nbdLimits()).isEqualTo(new NbdLimits(7, Duration.ofSeconds(3), 9, 11, 4 << 20, 5, 2));
+        assertThat(config.nbdLimits()).isEqualTo(new NbdLimits(7, Duration.ofSeconds(3), 9, 11, 4 << 20, 13, 5, 2));
         assertThat(config.volumes())
                 .containsExactly(
                         new VolumeSpec("web", directory.resolve("web.img"), 20L << 30, false, true, "", Set.of()),
