@@ -1,8 +1,10 @@
 package io.vmft.blk.export;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.channel.FileRegion;
 import java.io.IOException;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One connection's view of a volume. Calls block for as long as storage takes and may come from several threads at once;
@@ -22,6 +24,18 @@ public interface ExportView extends AutoCloseable {
 
     /** Appends {@code lengthBytes} bytes to {@code destination}, which stays the caller's. */
     void read(long offset, int lengthBytes, ByteBuf destination) throws IOException;
+
+    /**
+     * The range as a part of a file, for the kernel to send without a copy.
+     *
+     * @return to be released; null if it must be {@link #read}
+     */
+    default @Nullable FileRegion region(long offset, int lengthBytes) throws IOException {
+        return null;
+    }
+
+    /** A {@link #region} could not be sent whole: from now on there are none of this volume, and reading answers for itself. */
+    default void regionFailed() {}
 
     /**
      * Writes all readable bytes of {@code source}, which stays the caller's and whose indices are not moved.

@@ -28,7 +28,7 @@ public record NbdLimits(
         int ioThreads,
         int flushThreads) {
 
-    public static final NbdLimits DEFAULT = new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 2 << 20, 8192, 8, 4);
+    public static final NbdLimits DEFAULT = new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 4 << 20, 8192, 8, 4);
 
     public NbdLimits {
         require(connections > 0, "connections", "is too small");

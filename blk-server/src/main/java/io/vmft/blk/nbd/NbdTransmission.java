@@ -2,14 +2,17 @@ package io.vmft.blk.nbd;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelDuplexHandler;
+import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
+import io.netty.channel.FileRegion;
+import io.netty.handler.ssl.SslHandler;
 import io.vmft.blk.nbd.RequestExecutor.Fault;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerDecoder;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
@@ -18,7 +21,9 @@ import org.jspecify.annotations.Nullable;
  * One connection's transmission phase. Confined to its event loop, but for {@link Job}.
  *
  * <p><b>Where storage is called.</b> Reads and plain writes run on the event loop as long as they are fast ({@link CallPace}), on
- * the I/O threads otherwise; whatever syncs, trims, zeroes, reads ahead or asks for extents runs on other threads always. Several requests of a connection may
+ * the I/O threads otherwise; long writes go through a {@link Lane}, and the data of long reads is sent by the kernel from the
+ * image's file where that holds it ({@link #sendFromFile}). Whatever syncs, trims, zeroes, reads ahead or asks for extents runs on
+ * other threads always. Several requests of a connection may
  * thus run at once and be answered in any order, as NBD allows. A reply is encoded after its call has returned, so a write
  * that was answered had been done.
  *
@@ -27,6 +32,11 @@ import org.jspecify.annotations.Nullable;
  * socket is not read.
  */
 final class NbdTransmission extends ChannelDuplexHandler {
+    /** From here on a copy costs more than what sending from a file costs beside it. */
+    private static final int SEND_FILE_BYTES = 64 << 10;
+    /** From here on a write is worth a hand-over: it is stored while what follows it is received. */
+    private static final int LANE_BYTES = 64 << 10;
+
     private static final int PIECE_BYTES = NbdServerDecoder.PIECE_BYTES;
 
     /** What the server tells its connections, as a user event. */
@@ -43,6 +53,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
     private final Replies replies = new Replies();
     private final CallPace readPace = new CallPace();
     private final CallPace writePace = new CallPace();
+    private final Lane lane;
 
     /** Jobs done on other threads, not yet answered. */
     private final Queue<Job> done = new ConcurrentLinkedQueue<>();
@@ -76,6 +87,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
         this.decoder = decoder;
         this.limits = limits;
         this.threads = threads;
+        this.lane = new Lane(threads.io());
     }
 
     /** A request, or a piece of one, on its way through another thread. */
@@ -140,6 +152,9 @@ final class NbdTransmission extends ChannelDuplexHandler {
     }
 
     private void read(ChannelHandlerContext ctx, NbdRequest.Read read) {
+        if (sendFromFile(ctx, read)) {
+            return;
+        }
         if (read.lengthBytes() <= PIECE_BYTES || !requests.mayFragment(read)) {
             runOrHandOver(ctx, read, null, readPace);
             return;
@@ -148,6 +163,43 @@ final class NbdTransmission extends ChannelDuplexHandler {
         openReadOffset = read.offset();
         openReadBytes = read.lengthBytes();
         continueRead(ctx);
+    }
+
+    /**
+     * Lets the kernel send a long read's data from the page cache, if it lies there in one file. What is sent may then have been
+     * changed by a write that came before the client had its answer: as NBD allows for requests that overlap in time.
+     */
+    private boolean sendFromFile(ChannelHandlerContext ctx, NbdRequest.Read read) {
+        if (read.lengthBytes() < SEND_FILE_BYTES
+                || !readPace.isFast()
+                || ctx.pipeline().get(SslHandler.class) != null) {
+            return false;
+        }
+        FileRegion region = requests.region(read);
+        if (region == null) {
+            return false;
+        }
+        requests.dataHeader(read, replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
+        inFlight++;
+        ChannelFuture sent = replies.send(ctx, region);
+        long start = System.nanoTime();
+        replies.flush(ctx);
+        readPace.took(System.nanoTime() - start, read.lengthBytes());
+        var _ = sent.addListener(_ -> regionSent(ctx, sent.cause()));
+        return true;
+    }
+
+    /** A part of a file cannot be given up half sent: if that fails the connection ends, and the next one's reads are copied. */
+    private void regionSent(ChannelHandlerContext ctx, @Nullable Throwable failure) {
+        inFlight--;
+        if (failure != null && !StorageErrors.isOfSocket(failure)) {
+            requests.regionFailed(failure);
+            var _ = ctx.close();
+        }
+        if (!closed) {
+            throttle(ctx);
+            closeIfLeft(ctx);
+        }
     }
 
     /** Begins as many pieces of the open read as limits allow. */
@@ -196,10 +248,12 @@ final class NbdTransmission extends ChannelDuplexHandler {
 
     private void runOrHandOver(
             ChannelHandlerContext ctx, NbdRequest request, @Nullable SplitRequest split, CallPace pace) {
-        if (pace.isFast()) {
-            run(ctx, request, split, pace);
-        } else {
+        if (!pace.isFast()) {
             handOver(ctx, request, split, pace, threads.io());
+        } else if (request instanceof NbdRequest.Write write && write.data().readableBytes() >= LANE_BYTES) {
+            handOver(ctx, request, split, pace, lane);
+        } else {
+            run(ctx, request, split, pace);
         }
     }
 
@@ -232,7 +286,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
             NbdRequest request,
             @Nullable SplitRequest split,
             @Nullable CallPace pace,
-            ExecutorService executor) {
+            Executor executor) {
         ByteBuf reply;
         try {
             reply = ctx.alloc().directBuffer(requests.replyBytes(request));

@@ -1,7 +1,9 @@
 package io.vmft.blk.nbd;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.FileRegion;
 import org.jspecify.annotations.Nullable;
 
 /** Gathers a connection's replies into few buffers and few system calls. Confined to its event loop. */
@@ -33,6 +35,16 @@ final class Replies {
         } else {
             reply.release();
         }
+    }
+
+    /**
+     * Sends part of a file behind what was gathered so far, and takes it over.
+     *
+     * @return done when the socket has taken it
+     */
+    ChannelFuture send(ChannelHandlerContext ctx, FileRegion data) {
+        write(ctx);
+        return ctx.write(data);
     }
 
     private void write(ChannelHandlerContext ctx) {

@@ -1,6 +1,7 @@
 package io.vmft.blk.nbd;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.channel.FileRegion;
 import io.vmft.blk.export.ExportView;
 import io.vmft.proto.nbd.NbdError;
 import io.vmft.proto.nbd.NbdHeaders;
@@ -134,6 +135,36 @@ final class RequestExecutor {
             release(request);
             lease.exit();
         }
+    }
+
+    /**
+     * A read's data as part of a file, for the kernel to send behind {@link #dataHeader}.
+     *
+     * @return to be released; null: the read is to be carried out as any other
+     */
+    @Nullable
+    FileRegion region(NbdRequest.Read read) {
+        if (!isInside(read.offset(), read.lengthBytes()) || !lease.enter()) {
+            return null;
+        }
+        try {
+            return lease.view().region(read.offset(), read.lengthBytes());
+        } catch (IOException _) {
+            return null; // reading will fail the same way, and be answered
+        } finally {
+            lease.exit();
+        }
+    }
+
+    /** A region could not be sent, for a reason that is not the client's. */
+    void regionFailed(Throwable failure) {
+        lease.view().regionFailed();
+        report(failure);
+    }
+
+    /** Appends what stands before the whole data of a read. */
+    void dataHeader(NbdRequest.Read read, ByteBuf out) {
+        NbdServerEncoder.dataHeader(out, headers, read, true, read.offset(), read.lengthBytes());
     }
 
     private @Nullable Fault dispatch(NbdRequest request, NbdRequest whole, boolean last, ExportView view, ByteBuf out)

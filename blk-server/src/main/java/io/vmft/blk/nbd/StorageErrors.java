@@ -1,9 +1,12 @@
 package io.vmft.blk.nbd;
 
+import io.netty.channel.unix.Errors;
 import io.vmft.blk.export.DisplacedException;
 import io.vmft.blk.export.FencedException;
 import io.vmft.blk.export.NoSpaceException;
 import io.vmft.proto.nbd.NbdError;
+import java.io.IOException;
+import java.nio.channels.ClosedChannelException;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
@@ -29,6 +32,15 @@ final class StorageErrors {
     /** Whether the client must not be answered. */
     static boolean isSilent(Throwable failure) {
         return failure instanceof DisplacedException;
+    }
+
+    /** Whether a file's part could not be sent because the connection is gone, and not because of the file. */
+    static boolean isOfSocket(Throwable failure) {
+        if (failure instanceof Errors.NativeIoException socket) {
+            int errno = socket.expectedErr();
+            return errno == Errors.ERRNO_EPIPE_NEGATIVE || errno == Errors.ERRNO_ECONNRESET_NEGATIVE;
+        }
+        return failure instanceof ClosedChannelException || !(failure instanceof IOException);
     }
 
     /** Java has no type for ENOSPC: the operating system's words in the message are all there is. */

@@ -1,5 +1,7 @@
 package io.vmft.blk.volume;
 
+import io.netty.channel.DefaultFileRegion;
+import io.netty.channel.FileRegion;
 import io.vmft.blk.file.StoreFile;
 import io.vmft.blk.file.StoreFiles;
 import java.io.IOException;
@@ -27,6 +29,7 @@ public final class VolumeImage implements AutoCloseable {
     private final boolean readOnly;
     private final ReentrantLock syncing = new ReentrantLock();
     private volatile boolean dirty;
+    private volatile boolean regionsWork = true;
     private volatile @Nullable IOException failure;
 
     private VolumeImage(StoreFile file, FileChannel lockChannel, long sizeBytes, boolean readOnly) {
@@ -154,6 +157,25 @@ public final class VolumeImage implements AutoCloseable {
 
     public void read(long offset, MemorySegment destination) throws IOException {
         file.read(offset, destination);
+    }
+
+    /** After this there are no regions any more. */
+    void regionFailed() {
+        regionsWork = false;
+    }
+
+    /** The range as the kernel can send it by itself, to be released; the file stays this image's. Null if that did not work before. */
+    @Nullable
+    FileRegion region(long offset, long lengthBytes) {
+        if (!regionsWork) {
+            return null;
+        }
+        return new DefaultFileRegion(lockChannel, offset, lengthBytes) {
+            @Override
+            protected void deallocate() {
+                // the file is the image's
+            }
+        };
     }
 
     // Each change is marked when it is in the page cache: a sync that began before need not cover it, every later one

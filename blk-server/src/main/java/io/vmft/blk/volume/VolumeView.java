@@ -1,6 +1,7 @@
 package io.vmft.blk.volume;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.channel.FileRegion;
 import io.vmft.blk.export.BlockStatus;
 import io.vmft.blk.export.DisplacedException;
 import io.vmft.blk.export.ExportView;
@@ -81,6 +82,20 @@ final class VolumeView implements ExportView, Roster.Member {
             destination.writerIndex(writerIndex);
             throw e;
         }
+    }
+
+    @Override
+    public @Nullable FileRegion region(long offset, int lengthBytes) throws IOException {
+        volume.checkAlive();
+        role();
+        return volume.mode() == WriteMode.DIRECT && volume.overlay().isEmpty()
+                ? volume.image().region(offset, lengthBytes)
+                : null;
+    }
+
+    @Override
+    public void regionFailed() {
+        volume.image().regionFailed();
     }
 
     @Override

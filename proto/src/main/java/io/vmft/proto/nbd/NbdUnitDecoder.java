@@ -21,10 +21,14 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
     /** From here on an incomplete unit is worth a receive call of its own. */
     private static final int DIRECT_RECEIVE_BYTES = 32 << 10;
 
+    /** Room for the header of a request, and little of what follows it. */
+    private static final int HEADER_RECEIVE_BYTES = 512;
+
     private final ArrayDeque<ByteBuf> held = new ArrayDeque<>();
     private @Nullable ChannelHandlerContext context;
     private @Nullable ByteBuf partial;
     private int unitBytes;
+    private int lastUnitBytes;
     private long skipBytes;
     private boolean paused;
     private boolean decoding;
@@ -184,6 +188,7 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
                 decodePartial(ctx, partial);
             }
         } else if (in.readableBytes() >= unitBytes) {
+            lastUnitBytes = unitBytes;
             decode(ctx, in);
         } else {
             partial = ctx.alloc().directBuffer(unitBytes, unitBytes);
@@ -193,6 +198,7 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
 
     private void decodePartial(ChannelHandlerContext ctx, ByteBuf unit) {
         partial = null;
+        lastUnitBytes = unit.capacity();
         try {
             decode(ctx, unit);
         } finally {
@@ -236,11 +242,21 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
 
         @Override
         public ByteBuf allocate(ByteBufAllocator allocator) {
-            ByteBuf unit = partial;
-            if (unit != null && !tls && !paused && skipBytes == 0 && unit.writableBytes() >= DIRECT_RECEIVE_BYTES) {
-                return unit.retain();
+            if (tls || paused || skipBytes > 0) {
+                return super.allocate(allocator);
             }
-            return super.allocate(allocator);
+            if (partial == null && unitBytes >= DIRECT_RECEIVE_BYTES) {
+                partial = allocator.directBuffer(unitBytes, unitBytes);
+            }
+            ByteBuf unit = partial;
+            if (unit == null) {
+                // Behind a long payload come a short header and most likely another long payload: what is received
+                // together with the header would have to be copied.
+                return lastUnitBytes >= DIRECT_RECEIVE_BYTES
+                        ? allocator.directBuffer(HEADER_RECEIVE_BYTES)
+                        : super.allocate(allocator);
+            }
+            return unit.writableBytes() >= DIRECT_RECEIVE_BYTES ? unit.retain() : super.allocate(allocator);
         }
 
         @Override
