@@ -12,6 +12,7 @@ import io.vmft.proto.nbd.NbdRequest;
 import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.Queue;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
@@ -30,6 +31,7 @@ final class ClientTransmission extends ChannelInboundHandlerAdapter {
     private final AtomicBoolean drainScheduled = new AtomicBoolean();
     private final Queue<PendingRequest> waiting = new ArrayDeque<>();
     private final LongObjectHashMap<PendingRequest> inFlight = new LongObjectHashMap<>();
+    private final CompletableFuture<IOException> whenEnded = new CompletableFuture<>();
     private @Nullable IOException ended;
 
     ClientTransmission(Channel channel, NbdHeaders headers) {
@@ -50,6 +52,11 @@ final class ClientTransmission extends ChannelInboundHandlerAdapter {
     NbdRequest pending(long cookie) {
         PendingRequest pending = inFlight.get(cookie);
         return pending == null ? null : pending.request();
+    }
+
+    /** Completes with the reason when the connection is of no more use. */
+    CompletableFuture<IOException> ended() {
+        return whenEnded;
     }
 
     private void drain() {
@@ -90,7 +97,7 @@ final class ClientTransmission extends ChannelInboundHandlerAdapter {
         NbdReply reply = (NbdReply) message;
         PendingRequest pending = inFlight.get(reply.cookie());
         if (pending == null) {
-            release(reply);
+            PendingRequest.release(reply);
             throw new IOException("the server answered a request that was not made");
         }
         if (reply.done()) {
@@ -101,14 +108,6 @@ final class ClientTransmission extends ChannelInboundHandlerAdapter {
         } catch (IOException e) {
             pending.fail(e);
             throw e;
-        }
-    }
-
-    private static void release(NbdReply reply) {
-        switch (reply) {
-            case NbdReply.Data data -> data.data().release();
-            case NbdReply.SimpleData data -> data.data().release();
-            case NbdReply.Simple _, NbdReply.None _, NbdReply.Hole _, NbdReply.BlockStatus _, NbdReply.Failure _ -> {}
         }
     }
 
@@ -143,6 +142,7 @@ final class ClientTransmission extends ChannelInboundHandlerAdapter {
         inFlight.clear();
         waiting.forEach(pending -> drop(pending, cause));
         waiting.clear();
+        whenEnded.complete(cause);
     }
 
     private static void drop(PendingRequest pending, IOException cause) {

@@ -1,225 +1,136 @@
 package io.vmft.nbd.client;
 
-import io.netty.bootstrap.Bootstrap;
 import io.netty.buffer.ByteBuf;
-import io.netty.buffer.PooledByteBufAllocator;
-import io.netty.channel.Channel;
-import io.netty.channel.ChannelFuture;
-import io.netty.channel.ChannelInitializer;
-import io.netty.channel.ChannelOption;
-import io.vmft.proto.nbd.NbdClientDecoder;
-import io.vmft.proto.nbd.NbdHeaders;
-import io.vmft.proto.nbd.NbdRequest;
 import java.io.IOException;
-import java.io.InterruptedIOException;
 import java.util.List;
-import java.util.Objects;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.atomic.AtomicLong;
-import org.jspecify.annotations.Nullable;
+import java.util.concurrent.CompletionStage;
 
 /**
- * A connection to one export. Thread-safe. Requests are sent in the order of the calls of one thread, answered in any order;
- * nothing orders requests but waiting for the earlier one's answer.
+ * A client of one export. Thread-safe. Requests are answered in any order; nothing orders them but waiting for the earlier one's
+ * answer.
  *
- * <p>Futures complete on the connection's event loop, exceptionally with
+ * <p>Futures complete on a thread that drives sockets, which what depends on them must not block, exceptionally with
  *
  * <ul>
  *   <li>{@link NbdRequestException} if the server answered with an error,
  *   <li>{@link NbdDisconnectedException} if the connection ended first: the outcome is unknown,
- *   <li>{@link IllegalArgumentException} if the request does not fit the export or {@value #MAX_WAITING} others wait already.
+ *   <li>{@link IllegalArgumentException} if too many others wait already.
  * </ul>
  *
- * What depends on them must not block that thread.
+ * A request that does not fit the export is an {@link IllegalArgumentException} at once. {@link #blocking()} is the same for callers that
+ * would rather wait, on a virtual thread for example.
+ *
+ * <p>Connections come from {@link #connect} to one server, or from {@link io.vmft.nbd.client.session.FollowingClient}, which outlives
+ * them.
  */
-public final class NbdClient implements AutoCloseable {
-    /** Requests one client holds at most, sent or not. */
-    private static final int MAX_WAITING = 4096;
-
-    private final Channel channel;
-    private final NbdExport export;
-    private final ClientTransmission transmission;
-    private final AtomicLong cookies = new AtomicLong();
-    private final AtomicInteger waiting = new AtomicInteger();
-
-    private NbdClient(Channel channel, NbdExport export, ClientTransmission transmission) {
-        this.channel = channel;
-        this.export = export;
-        this.transmission = transmission;
-    }
-
+public interface NbdClient extends AutoCloseable {
     /**
      * Connects and chooses the export. Blocks for at most about 20 s.
      *
+     * @param uri of one server
      * @throws NbdRefusedException if the server does not give the export
-     * @throws IOException if there is no server, or it does not speak NBD
+     * @throws IOException if there is no server, or it does not speak NBD; one line that begins with the URI
      */
-    public static NbdClient connect(NbdUri uri) throws IOException {
-        return await(connectAsync(uri), uri);
+    static NbdClient connect(NbdUri uri, ConnectOptions options) throws IOException {
+        return Waiting.connect(connectAsync(uri, options), uri);
     }
 
-    /** Connects and chooses the export. Fails as {@link #connect} does. */
-    public static CompletableFuture<NbdClient> connectAsync(NbdUri uri) {
-        NbdClientDecoder decoder = new NbdClientDecoder();
-        CompletableFuture<NbdExport> export = new CompletableFuture<>();
-        ChannelFuture connected = open(uri, decoder, export, null);
-        CompletableFuture<NbdClient> client = export.thenApply(chosen -> {
-            Channel channel = connected.channel();
-            NbdHeaders headers = chosen.structured() ? NbdHeaders.STRUCTURED : NbdHeaders.SIMPLE;
-            ClientTransmission transmission = new ClientTransmission(channel, headers);
-            channel.pipeline().addLast(transmission);
-            decoder.startTransmission(headers, transmission::pending);
-            return new NbdClient(channel, chosen, transmission);
-        });
-        failIfNotConnected(connected, export);
-        return client;
+    /** As {@link #connect(NbdUri, ConnectOptions)}, with one connection and no metadata contexts. */
+    static NbdClient connect(NbdUri uri) throws IOException {
+        return connect(uri, ConnectOptions.DEFAULT);
+    }
+
+    /** Connects and chooses the export. Fails as {@link #connect} does, without the URI in the message. */
+    static CompletableFuture<NbdClient> connectAsync(NbdUri uri, ConnectOptions options) {
+        return ConnectionGroup.open(uri, options).thenApply(client -> client);
     }
 
     /**
-     * The names of a server's exports; the export in the URI does not matter. Blocks for at most about 20 s.
-     *
-     * @throws IOException if there is no server, it does not speak NBD, or it does not list its exports
+     * The names of a server's exports; the export in the URI does not matter. Fails if there is no server, it does not speak
+     * NBD, or it does not list its exports.
      */
-    public static List<String> list(NbdUri uri) throws IOException {
-        CompletableFuture<List<String>> list = new CompletableFuture<>();
-        failIfNotConnected(open(uri, new NbdClientDecoder(), new CompletableFuture<>(), list), list);
-        return await(list, uri);
+    static CompletableFuture<List<String>> listAsync(NbdUri uri) {
+        return Connection.list(uri);
     }
 
-    private static ChannelFuture open(
-            NbdUri uri,
-            NbdClientDecoder decoder,
-            CompletableFuture<NbdExport> export,
-            @Nullable CompletableFuture<List<String>> list) {
-        Bootstrap bootstrap = new Bootstrap()
-                .group(Transport.LOOPS)
-                .channel(Transport.channel(uri))
-                .option(ChannelOption.ALLOCATOR, PooledByteBufAllocator.DEFAULT)
-                .option(ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) ClientHandshake.DEADLINE.toMillis())
-                .handler(new ChannelInitializer<Channel>() {
-                    @Override
-                    protected void initChannel(Channel channel) {
-                        channel.pipeline().addLast(decoder).addLast(new ClientHandshake(uri, decoder, export, list));
-                    }
-                });
-        if (uri.socket() == null) {
-            bootstrap.option(ChannelOption.TCP_NODELAY, true).option(ChannelOption.SO_KEEPALIVE, true);
-        }
-        return bootstrap.connect(Transport.address(uri));
-    }
-
-    private static void failIfNotConnected(ChannelFuture connected, CompletableFuture<?> result) {
-        var _ = connected.addListener(done -> {
-            if (!done.isSuccess()) {
-                result.completeExceptionally(done.cause());
-            }
-        });
-    }
-
-    private static <T> T await(CompletableFuture<T> future, NbdUri uri) throws IOException {
-        try {
-            return future.get();
-        } catch (ExecutionException e) {
-            Throwable cause = Objects.requireNonNullElse(e.getCause(), e);
-            if (cause instanceof NbdRefusedException refused) {
-                throw new NbdRefusedException(refused.replyType(), uri + ": " + refused.getMessage());
-            }
-            throw new IOException(uri + ": " + cause.getMessage(), cause);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new InterruptedIOException(uri + ": interrupted while connecting");
-        }
-    }
-
-    public NbdExport export() {
-        return export;
-    }
-
-    /** Reads; the buffer belongs to whoever takes it from the future and must be released. */
-    public CompletableFuture<ByteBuf> read(long offset, int lengthBytes) {
-        checkRange(offset, lengthBytes);
-        checkPayload(lengthBytes);
-        return send(new NbdRequest.Read(cookies.incrementAndGet(), offset, lengthBytes, false));
+    /** As {@link #listAsync}. Blocks for at most about 20 s. */
+    static List<String> list(NbdUri uri) throws IOException {
+        return Waiting.connect(listAsync(uri), uri);
     }
 
     /**
-     * Writes the readable bytes of {@code data}, which is taken over, whatever happens.
-     *
-     * @param fua answered only when the data is safe
+     * What the server says about an export, without opening it: nobody's connection ends for it. Its contexts are all that the export
+     * has. Fails with {@link NbdRefusedException} if the server does not give the export, or with {@code REP_ERR_UNSUP} in it if
+     * it cannot say.
      */
-    public CompletableFuture<Void> write(long offset, ByteBuf data, boolean fua) {
-        try {
-            checkRange(offset, data.readableBytes());
-            checkPayload(data.readableBytes());
-        } catch (IllegalArgumentException e) {
-            data.release();
-            throw e;
-        }
-        return withoutData(new NbdRequest.Write(cookies.incrementAndGet(), offset, data, fua));
+    static CompletableFuture<NbdExport> describeAsync(NbdUri uri) {
+        return Connection.describe(uri);
     }
+
+    /** As {@link #describeAsync}. Blocks for at most about 20 s. */
+    static NbdExport describe(NbdUri uri) throws IOException {
+        return Waiting.connect(describeAsync(uri), uri);
+    }
+
+    /** As it was when the client connected. */
+    NbdExport export();
+
+    /** Reads at most {@link NbdExport#maximumPayloadBytes}; the buffer belongs to whoever takes it and must be released. */
+    CompletableFuture<ByteBuf> read(long offset, int lengthBytes);
+
+    /**
+     * Writes the readable bytes of {@code data}, at most {@link NbdExport#maximumPayloadBytes}. The buffer is taken over, whatever
+     * happens; nobody may change it any more.
+     *
+     * @param flags {@link RequestFlag#FUA}
+     */
+    CompletableFuture<Void> write(long offset, ByteBuf data, RequestFlag... flags);
 
     /** Makes every write answered before safe. */
-    public CompletableFuture<Void> flush() {
-        return withoutData(new NbdRequest.Flush(cookies.incrementAndGet()));
+    CompletableFuture<Void> flush();
+
+    /**
+     * Tells the server that the range is not needed; what is read there afterwards is anything.
+     *
+     * @param flags {@link RequestFlag#FUA}
+     */
+    CompletableFuture<Void> trim(long offset, long lengthBytes, RequestFlag... flags);
+
+    /**
+     * Makes a range read as zeroes; it may become a hole.
+     *
+     * @param flags {@link RequestFlag#FUA}, {@link RequestFlag#NO_HOLE}, {@link RequestFlag#FAST_ZERO}
+     */
+    CompletableFuture<Void> writeZeroes(long offset, long lengthBytes, RequestFlag... flags);
+
+    /** Tells the server that the range will be read soon. */
+    CompletableFuture<Void> cache(long offset, long lengthBytes);
+
+    /**
+     * What is in a range, in each of {@link NbdExport#contexts}: extents one behind the other, the first at {@code offset}. They may
+     * end early, then ask again from there, but hold at least one; they never go beyond the range.
+     *
+     * @param flags {@link RequestFlag#ONE_EXTENT}
+     */
+    CompletableFuture<Map<String, List<Extent>>> blockStatus(long offset, long lengthBytes, RequestFlag... flags);
+
+    /** Completes, with the reason, when this client is of no more use; never exceptionally. */
+    CompletionStage<IOException> ended();
+
+    /** The same client for callers that wait. */
+    default BlockingNbd blocking() {
+        return new BlockingNbd(this);
     }
 
-    /** Tells the server that the range is not needed. */
-    public CompletableFuture<Void> trim(long offset, long lengthBytes) {
-        checkRange(offset, lengthBytes);
-        return withoutData(new NbdRequest.Trim(cookies.incrementAndGet(), offset, lengthBytes, false));
-    }
+    /** Closes at once, without a goodbye and without waiting for anything; what is not answered yet fails. */
+    void cut();
 
-    /** Makes a range of at most 4 GiB − 1 read as zeroes; it may become a hole. */
-    public CompletableFuture<Void> writeZeroes(long offset, long lengthBytes) {
-        checkRange(offset, lengthBytes);
-        return withoutData(
-                new NbdRequest.WriteZeroes(cookies.incrementAndGet(), offset, lengthBytes, false, false, false));
-    }
-
-    private void checkRange(long offset, long lengthBytes) {
-        if (offset < 0 || lengthBytes < 0 || offset > export.sizeBytes() - lengthBytes || lengthBytes > 0xffff_ffffL) {
-            throw new IllegalArgumentException("bytes " + offset + " to " + (offset + lengthBytes)
-                    + " are not inside the export of " + export.sizeBytes() + " bytes");
-        }
-    }
-
-    private void checkPayload(int lengthBytes) {
-        if (lengthBytes > export.maximumPayloadBytes()) {
-            throw new IllegalArgumentException(
-                    lengthBytes + " bytes are more than a request may carry: " + export.maximumPayloadBytes());
-        }
-    }
-
-    private CompletableFuture<Void> withoutData(NbdRequest request) {
-        return send(request).thenAccept(ByteBuf::release);
-    }
-
-    private CompletableFuture<ByteBuf> send(NbdRequest request) {
-        CompletableFuture<ByteBuf> answer = new CompletableFuture<>();
-        if (waiting.incrementAndGet() > MAX_WAITING) {
-            waiting.decrementAndGet();
-            if (request instanceof NbdRequest.Write write) {
-                write.data().release();
-            }
-            answer.completeExceptionally(new IllegalArgumentException(MAX_WAITING + " requests wait already"));
-            return answer;
-        }
-        var _ = answer.whenComplete((_, _) -> waiting.decrementAndGet());
-        transmission.submit(new PendingRequest(request, answer));
-        return answer;
-    }
-
-    /** Says goodbye and closes the connection; what is not answered yet fails. Wait for the last answer first. */
+    /**
+     * Says goodbye and closes; what is not answered yet fails. Wait for the last answer first. Blocks until the server has closed,
+     * or some seconds.
+     */
     @Override
-    public void close() {
-        if (channel.isActive()) {
-            transmission.submit(new PendingRequest(new NbdRequest.Disconnect(0), new CompletableFuture<>()));
-        }
-        if (!channel.closeFuture().awaitUninterruptibly(ClientHandshake.DEADLINE.toMillis(), TimeUnit.MILLISECONDS)) {
-            channel.close().awaitUninterruptibly();
-        }
-    }
+    void close();
 }

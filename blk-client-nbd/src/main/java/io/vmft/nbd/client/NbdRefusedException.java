@@ -8,7 +8,7 @@ public final class NbdRefusedException extends IOException {
 
     private final int replyType;
 
-    NbdRefusedException(int replyType, String message) {
+    public NbdRefusedException(int replyType, String message) {
         super(message);
         this.replyType = replyType;
     }

@@ -49,10 +49,20 @@ final class ScriptedServer implements AutoCloseable {
             return cookie;
         }
 
-        /** The whole handshake up to an export of 1 MiB. */
+        /** Refuses extended headers and structured replies. */
+        void refuseHeaders() throws IOException {
+            takeOption();
+            send(OPTION_REPLY + "0000000b 80000001 00000000");
+            takeOption();
+            send(OPTION_REPLY + "00000008 80000001 00000000");
+        }
+
+        /** The whole handshake up to an export of 1 MiB with structured replies. */
         void handshake() throws IOException {
             send(GREETING);
             take(4);
+            takeOption();
+            send(OPTION_REPLY + "0000000b 80000001 00000000");
             takeOption();
             send(OPTION_REPLY + "00000008 00000001 00000000");
             takeOption();
@@ -78,7 +88,7 @@ final class ScriptedServer implements AutoCloseable {
     }
 
     NbdUri uri() {
-        return new NbdUri("127.0.0.1", listener.getLocalPort(), null, "disk");
+        return NbdUri.parse("nbd://127.0.0.1:" + listener.getLocalPort() + "/disk");
     }
 
     /** Waits for the script's end and passes on what went wrong in it. */
