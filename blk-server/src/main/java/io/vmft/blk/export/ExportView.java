@@ -61,6 +61,11 @@ public interface ExportView extends AutoCloseable {
     /** The range reads as zeroes afterwards. */
     void trim(long offset, long lengthBytes, boolean fua) throws IOException;
 
+    /** Whether {@link #flush} has nothing to wait for, as things stand. */
+    default boolean flushesAtOnce() {
+        return false;
+    }
+
     /** Makes every write answered before, on any connection of this primary, as safe as the volume's mode promises. */
     void flush() throws IOException;
 

@@ -34,6 +34,7 @@ import org.jspecify.annotations.Nullable;
 final class NbdHandshake extends ChannelInboundHandlerAdapter {
     private final Exports exports;
     private final NbdLimits limits;
+    private final MemoryShare memory;
     private final StorageThreads threads;
     private final NbdServerDecoder decoder;
     private final CutLog cutLog;
@@ -45,9 +46,16 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
     private int options;
     private @Nullable Future<?> deadline;
 
-    NbdHandshake(Exports exports, NbdLimits limits, StorageThreads threads, NbdServerDecoder decoder, CutLog cutLog) {
+    NbdHandshake(
+            Exports exports,
+            NbdLimits limits,
+            MemoryShare memory,
+            StorageThreads threads,
+            NbdServerDecoder decoder,
+            CutLog cutLog) {
         this.exports = exports;
         this.limits = limits;
+        this.memory = memory;
         this.threads = threads;
         this.decoder = decoder;
         this.cutLog = cutLog;
@@ -307,7 +315,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         StatusReply status = new StatusReply(headers, metaContexts.of(name), limits.extents());
         RequestExecutor requests = new RequestExecutor(name, lease, headers, status);
         ctx.pipeline()
-                .addAfter(ctx.name(), null, new NbdTransmission(requests, lease, decoder, limits, threads))
+                .addAfter(ctx.name(), null, new NbdTransmission(requests, lease, decoder, limits, memory, threads))
                 .remove(this);
         decoder.startTransmission(headers);
         if (option instanceof NbdOption.Go(String _, List<Integer> wanted)) {

@@ -17,6 +17,7 @@ import java.time.Duration;
  * @param extents in one block status reply, of all metadata contexts together; 16 bytes each
  * @param ioThreads threads for storage calls that may take long, flushes not counted
  * @param flushThreads threads for flushes and writes that flush
+ * @param memoryBytes for requests and replies of all connections together, at least 1 MiB each
  */
 public record NbdLimits(
         int connections,
@@ -26,9 +27,35 @@ public record NbdLimits(
         int inFlightBytes,
         int extents,
         int ioThreads,
-        int flushThreads) {
+        int flushThreads,
+        long memoryBytes) {
 
-    public static final NbdLimits DEFAULT = new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 4 << 20, 8192, 8, 4);
+    private static final long MIN_CONNECTION_BYTES = 1 << 20;
+
+    public static final NbdLimits DEFAULT =
+            new NbdLimits(100, Duration.ofSeconds(10), 64, 128, 4 << 20, 8192, 8, 4, 128 << 20);
+
+    /** Limits with the default for memory. */
+    public NbdLimits(
+            int connections,
+            Duration handshake,
+            int options,
+            int inFlightRequests,
+            int inFlightBytes,
+            int extents,
+            int ioThreads,
+            int flushThreads) {
+        this(
+                connections,
+                handshake,
+                options,
+                inFlightRequests,
+                inFlightBytes,
+                extents,
+                ioThreads,
+                flushThreads,
+                DEFAULT.memoryBytes);
+    }
 
     public NbdLimits {
         require(connections > 0, "connections", "is too small");
@@ -39,15 +66,31 @@ public record NbdLimits(
         require(extents > 0 && extents <= Nbd.MAX_EXTENTS, "extents", "is not between 1 and " + Nbd.MAX_EXTENTS);
         require(ioThreads > 0, "io_threads", "is too small");
         require(flushThreads > 0, "flush_threads", "is too small");
+        require(
+                memoryBytes >= connections * MIN_CONNECTION_BYTES,
+                "memory",
+                "is too small: " + connections + " connections need 1M each");
     }
 
     public NbdLimits withConnections(int max) {
-        return new NbdLimits(
-                max, handshake, options, inFlightRequests, inFlightBytes, extents, ioThreads, flushThreads);
+        return withConnections(max, memoryBytes);
     }
 
     public NbdLimits withHandshake(Duration max) {
         return new NbdLimits(
-                connections, max, options, inFlightRequests, inFlightBytes, extents, ioThreads, flushThreads);
+                connections,
+                max,
+                options,
+                inFlightRequests,
+                inFlightBytes,
+                extents,
+                ioThreads,
+                flushThreads,
+                memoryBytes);
+    }
+
+    public NbdLimits withConnections(int max, long bytes) {
+        return new NbdLimits(
+                max, handshake, options, inFlightRequests, inFlightBytes, extents, ioThreads, flushThreads, bytes);
     }
 }

@@ -8,7 +8,6 @@ import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoopGroup;
-import io.netty.channel.WriteBufferWaterMark;
 import io.vmft.blk.export.Exports;
 import io.vmft.proto.nbd.NbdServerDecoder;
 import java.io.IOException;
@@ -34,9 +33,6 @@ public final class NbdServer implements AutoCloseable {
 
     private static final int SMALL_RECEIVE_BYTES = 2 << 10;
     private static final int MAX_RECEIVE_BYTES = 256 << 10;
-    /** Replies a client may leave in the server's memory before its requests wait. */
-    private static final WriteBufferWaterMark UNSENT_BYTES = new WriteBufferWaterMark(512 << 10, 1 << 20);
-
     private static final Duration GRACE = Duration.ofSeconds(5);
 
     private final NbdTransport transport = NbdTransport.best();
@@ -44,6 +40,7 @@ public final class NbdServer implements AutoCloseable {
     private final Exports exports;
     private final NbdLimits limits;
     private final StorageThreads threads;
+    private final MemoryShare memory;
     private final CutLog cutLog = new CutLog();
     private final Set<Channel> connections = ConcurrentHashMap.newKeySet();
     private final List<Channel> listeners = new ArrayList<>();
@@ -53,6 +50,7 @@ public final class NbdServer implements AutoCloseable {
     private NbdServer(Exports exports, NbdLimits limits) {
         this.exports = exports;
         this.limits = limits;
+        this.memory = new MemoryShare(limits);
         this.threads = new StorageThreads(limits);
         this.loops =
                 transport.loops("nbd-loop", Math.max(4, Runtime.getRuntime().availableProcessors()));
@@ -103,7 +101,7 @@ public final class NbdServer implements AutoCloseable {
                 .group(loops)
                 .channel(transport.serverChannel(address))
                 .childOption(ChannelOption.ALLOCATOR, PooledByteBufAllocator.DEFAULT)
-                .childOption(ChannelOption.WRITE_BUFFER_WATER_MARK, UNSENT_BYTES)
+                .childOption(ChannelOption.WRITE_BUFFER_WATER_MARK, memory.unsentBytes())
                 .childHandler(new ChannelInitializer<Channel>() {
                     @Override
                     protected void initChannel(Channel channel) {
@@ -129,7 +127,11 @@ public final class NbdServer implements AutoCloseable {
 
     private void accept(Channel channel) {
         connections.add(channel);
-        var _ = channel.closeFuture().addListener(_ -> connections.remove(channel));
+        memory.connected();
+        var _ = channel.closeFuture().addListener(_ -> {
+            memory.disconnected();
+            connections.remove(channel);
+        });
         if (connections.size() > limits.connections()) {
             cutLog.cut(channel, "more than " + limits.connections() + " connections");
             var _ = channel.close();
@@ -141,7 +143,7 @@ public final class NbdServer implements AutoCloseable {
         NbdServerDecoder decoder = new NbdServerDecoder();
         channel.pipeline()
                 .addLast(decoder)
-                .addLast(new NbdHandshake(exports, limits, threads, decoder, cutLog))
+                .addLast(new NbdHandshake(exports, limits, memory, threads, decoder, cutLog))
                 .addLast(new ConnectionGuard(cutLog));
     }
 

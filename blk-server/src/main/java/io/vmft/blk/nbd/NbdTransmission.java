@@ -49,6 +49,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
     private final ViewLease lease;
     private final NbdServerDecoder decoder;
     private final NbdLimits limits;
+    private final MemoryShare memory;
     private final StorageThreads threads;
     private final Replies replies = new Replies();
     private final CallPace readPace = new CallPace();
@@ -81,11 +82,13 @@ final class NbdTransmission extends ChannelDuplexHandler {
             ViewLease lease,
             NbdServerDecoder decoder,
             NbdLimits limits,
+            MemoryShare memory,
             StorageThreads threads) {
         this.requests = requests;
         this.lease = lease;
         this.decoder = decoder;
         this.limits = limits;
+        this.memory = memory;
         this.threads = threads;
         this.lane = new Lane(threads.io());
     }
@@ -139,7 +142,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
         switch ((NbdRequest) message) {
             case NbdRequest.Read read -> read(ctx, read);
             case NbdRequest.Write write -> write(ctx, write);
-            case NbdRequest.Flush flush -> handOver(ctx, flush, null, null, threads.flush());
+            case NbdRequest.Flush flush -> flush(ctx, flush);
             case NbdRequest.Trim trim -> handOver(ctx, trim, null, null, trim.fua() ? threads.flush() : threads.io());
             case NbdRequest.WriteZeroes zeroes ->
                 handOver(ctx, zeroes, null, null, zeroes.fua() ? threads.flush() : threads.io());
@@ -149,6 +152,14 @@ final class NbdTransmission extends ChannelDuplexHandler {
             case NbdRequest.Disconnect _ -> leaving = true;
         }
         throttle(ctx);
+    }
+
+    private void flush(ChannelHandlerContext ctx, NbdRequest.Flush flush) {
+        if (requests.flushesAtOnce()) {
+            run(ctx, flush, null, null);
+        } else {
+            handOver(ctx, flush, null, null, threads.flush());
+        }
     }
 
     private void read(ChannelHandlerContext ctx, NbdRequest.Read read) {
@@ -221,7 +232,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
     private void write(ChannelHandlerContext ctx, NbdRequest.Write write) {
         SplitRequest split = openWrite;
         if (split == null && write.remainingBytes() == 0) {
-            if (write.fua()) {
+            if (write.fua() && !requests.flushesAtOnce()) {
                 handOver(ctx, write, null, null, threads.flush());
             } else {
                 runOrHandOver(ctx, write, null, writePace);
@@ -353,7 +364,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
 
     private boolean isFull(ChannelHandlerContext ctx) {
         return inFlight >= limits.inFlightRequests()
-                || inFlightBytes >= limits.inFlightBytes()
+                || (inFlightBytes > 0 && inFlightBytes >= memory.inFlightBytes())
                 || !ctx.channel().isWritable();
     }
 

@@ -156,6 +156,11 @@ final class RequestExecutor {
         }
     }
 
+    /** Whether a flush, or a write's, would wait for nothing. */
+    boolean flushesAtOnce() {
+        return lease.view().flushesAtOnce();
+    }
+
     /** A region could not be sent, for a reason that is not the client's. */
     void regionFailed(Throwable failure) {
         lease.view().regionFailed();

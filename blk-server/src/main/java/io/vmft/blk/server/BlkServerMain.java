@@ -2,6 +2,7 @@ package io.vmft.blk.server;
 
 import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.nbd.ListenAddress;
+import io.vmft.blk.nbd.NbdLimits;
 import io.vmft.config.ConfigException;
 import io.vmft.config.InvalidValueException;
 import java.io.IOException;
@@ -32,6 +33,9 @@ import picocli.CommandLine.Option;
 public final class BlkServerMain implements Callable<Integer> {
     /** Less than what a service manager waits before it kills. */
     private static final Duration SETTLE_LIMIT = Duration.ofSeconds(60);
+
+    private static final String POOL_LIMIT = "io.netty.maxDirectMemory";
+    private static final long POOL_SURPLUS_BYTES = 64 << 20;
 
     @Option(
             names = "--config",
@@ -83,6 +87,12 @@ public final class BlkServerMain implements Callable<Integer> {
     private @Nullable Integer connections;
 
     @Option(
+            names = "--memory",
+            paramLabel = "SIZE",
+            description = "memory for requests and replies of all connections, at least 1M each (128M)")
+    private @Nullable String memory;
+
+    @Option(
             names = {"-h", "--help"},
             usageHelp = true,
             description = "show this")
@@ -123,6 +133,7 @@ public final class BlkServerMain implements Callable<Integer> {
             System.err.println("blk-server: " + firstLine(e) + "; see blk-server --help");
             return 2;
         }
+        boundPool(config.nbdLimits());
         BlkServer server = BlkServer.start(config);
         CountDownLatch closed = new CountDownLatch(1);
         // A JVM that ends by a signal has its own exit status; a clean end is 0.
@@ -153,9 +164,7 @@ public final class BlkServerMain implements Callable<Integer> {
         if (!addresses.isEmpty()) {
             settings.listen(addresses);
         }
-        if (connections != null) {
-            settings.nbdLimits(settings.nbdLimits().withConnections(connections));
-        }
+        settings.nbdLimits(limits(settings.nbdLimits()));
         JournalSettings journal = settings.journal();
         long limitBytes =
                 journalLimit == null ? journal.limitBytes() : option("--journal-limit", journalLimit, VolumeSpec::size);
@@ -165,6 +174,19 @@ public final class BlkServerMain implements Callable<Integer> {
         settings.journal(journal.withSizes(limitBytes, segmentBytes));
         settings.volumes(allVolumes(settings.volumes(), places));
         return settings.build();
+    }
+
+    private NbdLimits limits(NbdLimits declared) {
+        int most = connections == null ? declared.connections() : connections;
+        long bytes = memory == null ? declared.memoryBytes() : option("--memory", memory, VolumeSpec::size);
+        return declared.withConnections(most, bytes);
+    }
+
+    /** Netty's pool holds what the limits let connections have, and what is left over in its pieces. */
+    private static void boundPool(NbdLimits limits) {
+        if (System.getProperty(POOL_LIMIT) == null) {
+            System.setProperty(POOL_LIMIT, Long.toString(limits.memoryBytes() + POOL_SURPLUS_BYTES));
+        }
     }
 
     /** The file's volumes and those of the command line, which may not be the same ones: which would be meant? */

@@ -29,6 +29,7 @@ final class ConfigFile {
             "options",
             "in_flight_requests",
             "in_flight_bytes",
+            "memory",
             "extents",
             "io_threads",
             "flush_threads");
@@ -107,11 +108,20 @@ final class ConfigFile {
         int options = section.get("options", fallback.options(), Quantity::parseCount);
         int inFlightRequests = section.get("in_flight_requests", fallback.inFlightRequests(), Quantity::parseCount);
         int inFlightBytes = section.get("in_flight_bytes", fallback.inFlightBytes(), ConfigFile::bytes);
+        long memory = section.get("memory", fallback.memoryBytes(), Quantity::parseSize);
         int extents = section.get("extents", fallback.extents(), Quantity::parseCount);
         int ioThreads = section.get("io_threads", fallback.ioThreads(), Quantity::parseCount);
         int flushThreads = section.get("flush_threads", fallback.flushThreads(), Quantity::parseCount);
         return section.build(() -> new NbdLimits(
-                connections, handshake, options, inFlightRequests, inFlightBytes, extents, ioThreads, flushThreads));
+                connections,
+                handshake,
+                options,
+                inFlightRequests,
+                inFlightBytes,
+                extents,
+                ioThreads,
+                flushThreads,
+                memory));
     }
 
     private static int bytes(String text) {

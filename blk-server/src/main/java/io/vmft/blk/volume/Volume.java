@@ -264,6 +264,11 @@ public final class Volume {
         }
     }
 
+    /** Whether a flush does nothing: every commit stands behind the flushes before it. */
+    boolean flushesAtOnce() {
+        return mode == WriteMode.JOURNALED && !flushSyncs;
+    }
+
     /** Makes what returned before as safe as the mode promises. */
     void flush() throws IOException {
         checkAlive();

@@ -169,6 +169,11 @@ final class VolumeView implements ExportView, Roster.Member {
     }
 
     @Override
+    public boolean flushesAtOnce() {
+        return volume.flushesAtOnce();
+    }
+
+    @Override
     public void flush() throws IOException {
         flushIf(true);
     }

@@ -1,0 +1,44 @@
+package io.vmft.blk.nbd;
+
+import io.netty.channel.WriteBufferWaterMark;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * Divides the memory for requests and replies among the connections that are there: a few may have much under way each, many
+ * little. Thread-safe.
+ *
+ * <pre>
+ *   a connection's share   in flight        1/2
+ *                          unsent replies   1/4
+ *                          being received, and the last piece begun over a limit: the rest, at least 256 KiB each
+ * </pre>
+ */
+final class MemoryShare {
+    private static final int MAX_UNSENT_BYTES = 1 << 20;
+
+    private final NbdLimits limits;
+    private final AtomicInteger connections = new AtomicInteger();
+
+    MemoryShare(NbdLimits limits) {
+        this.limits = limits;
+    }
+
+    void connected() {
+        connections.incrementAndGet();
+    }
+
+    void disconnected() {
+        connections.decrementAndGet();
+    }
+
+    /** Payload of one connection's unanswered requests above which it waits, now. */
+    long inFlightBytes() {
+        return Math.min(limits.inFlightBytes(), limits.memoryBytes() / Math.max(1, connections.get()) / 2);
+    }
+
+    /** Replies a client may leave in the server's memory before its requests wait, whoever else is there. */
+    WriteBufferWaterMark unsentBytes() {
+        int high = (int) Math.min(MAX_UNSENT_BYTES, limits.memoryBytes() / limits.connections() / 4);
+        return new WriteBufferWaterMark(high / 2, high);
+    }
+}
