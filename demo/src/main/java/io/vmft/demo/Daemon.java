@@ -39,8 +39,20 @@ final class Daemon {
      */
     static Daemon start(String name, String namespace, Path log, String mainClass, List<String> arguments)
             throws DemoException {
+        return start(name, namespace, List.of(), log, mainClass, arguments);
+    }
+
+    /**
+     * As the other, through another program.
+     *
+     * @param through a program and its first arguments, that ends by taking the process over to what follows; empty: none
+     */
+    static Daemon start(
+            String name, String namespace, List<String> through, Path log, String mainClass, List<String> arguments)
+            throws DemoException {
         // The process that "ip netns exec" starts takes its place: its id is the daemon's.
         List<String> command = new ArrayList<>(List.of("ip", "netns", "exec", namespace));
+        command.addAll(through);
         command.addAll(JVM);
         String nativeDir = System.getProperty("vmft.native.dir");
         if (nativeDir != null) {

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.UUID;
 
 /** The storage host: a block server with the VM's one volume. */
 final class Storage {
@@ -23,6 +24,23 @@ final class Storage {
 
     /** Starts it, on what an earlier one left; {@link Daemon#awaitReady} waits for it. */
     Daemon start() throws DemoException, InterruptedException {
+        return start(List.of());
+    }
+
+    /** As {@link #start}, and it finds that the host was booted since. */
+    Daemon startAfterPowerLoss() throws DemoException, InterruptedException {
+        Path bootId = place.folder().resolve("boot-id-" + starts);
+        try {
+            Files.writeString(bootId, UUID.randomUUID() + "\n");
+        } catch (IOException e) {
+            throw new DemoException(bootId + " cannot be written: " + e.getMessage(), e);
+        }
+        // "ip netns exec" gives it a mount namespace of its own: nobody else sees this.
+        return start(List.of(
+                "sh", "-c", "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"", bootId.toString()));
+    }
+
+    private Daemon start(List<String> through) throws DemoException, InterruptedException {
         starts++;
         Path data = place.folder().resolve("storage");
         try {
@@ -33,6 +51,7 @@ final class Storage {
         return place.add(() -> Daemon.start(
                 "blk-server",
                 lab.namespace("s"),
+                through,
                 place.folder().resolve("logs/storage-" + starts + ".log"),
                 "io.vmft.blk.server.BlkServerMain",
                 List.of(

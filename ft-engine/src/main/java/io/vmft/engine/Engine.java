@@ -164,9 +164,33 @@ public final class Engine implements AutoCloseable {
     }
 
     private void becomePrimary(GuestVm guest, ArbiterRecord record, EngineStatus.@Nullable TakeOver takeOver) {
-        PrimaryRole primary = new PrimaryRole(context, guest, record, takeOver, ended::complete);
+        PrimaryRole primary = new PrimaryRole(context, guest, record, takeOver, new PrimaryRole.Owner() {
+            @Override
+            public void ended(@Nullable EngineException failure) {
+                ended.complete(failure);
+            }
+
+            @Override
+            public void bootAgain() {
+                Thread.ofVirtual().name(context.vm() + "-boot").start(Engine.this::bootAgain);
+            }
+        });
+        Role before = role;
         role = primary;
         primary.start();
+        if (before instanceof PrimaryRole primaryBefore) {
+            primaryBefore.succeededBy(primary);
+        }
+    }
+
+    private void bootAgain() {
+        try {
+            boot(false);
+        } catch (EngineException e) {
+            ended.complete(e);
+        } catch (InterruptedException e) {
+            ended.complete(new EngineException(context.vm() + ": interrupted while it was booted again", e));
+        }
     }
 
     /** Completes when the VM is over: with null if that was wanted, else with what went wrong. */

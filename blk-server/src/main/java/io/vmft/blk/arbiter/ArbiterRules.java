@@ -266,9 +266,9 @@ public final class ArbiterRules {
                 Code.DATA_LOST,
                 state.vm() + ": the storage host lost what was written and not synced; "
                         + (state.mode() == Mode.PROTECTED
-                                ? "let the backup take over at epoch "
-                                        + state.record().getCommittedEpoch() + ", or restart the VM"
-                                : "restart the VM"));
+                                ? "its backup can go on from epoch "
+                                        + state.record().getCommittedEpoch() + ", or it is to be restarted"
+                                : "it is to be restarted"));
     }
 
     private static Refused badHost(VmState state, String field, String value) {

@@ -19,6 +19,9 @@ public record VmState(
         ArbiterRecord record, long lastGiven, List<Long> inFlight, boolean dataLost, ByteString lastChange) {
     public VmState {
         inFlight = List.copyOf(inFlight);
+        if (record.getDataLost() != dataLost) {
+            record = record.toBuilder().setDataLost(dataLost).build();
+        }
     }
 
     /** A VM that was never opened. */
@@ -63,7 +66,8 @@ public record VmState(
                 record.toBuilder().setSealedEpoch(sealedEpoch).build(), lastGiven, epochs, dataLost, lastChange);
     }
 
+    /** The last change is still known when it is asked for again: its answer may have been lost with the power. */
     public VmState withDataLost() {
-        return new VmState(record, lastGiven, inFlight, true, ByteString.EMPTY);
+        return new VmState(record, lastGiven, inFlight, true, lastChange);
     }
 }

@@ -161,6 +161,23 @@ class ArbiterRulesTest {
         assertThat(resultOf(apply(call, changed, 4))).as("by somebody else").isIn("FENCED", "WRONG_MODE");
     }
 
+    /** Its answer was lost with the storage host's power: who asks again is no stranger. */
+    @ParameterizedTest(name = "{0} in {1}")
+    @CsvSource({"BeginProtect, SOLO", "GoSolo, PROTECTED", "TakeOver, PROTECTED"})
+    void aCallSentAgainAfterAPowerLossIsKnownAndToldOfTheLoss(String call, Mode mode) {
+        VmState after = next(apply(call, in(mode), 6)).withDataLost();
+        assertThat(apply(call, after, 6)).isEqualTo(new Decision.Repeated(after));
+        assertThat(after.record().getDataLost()).isTrue();
+    }
+
+    @Test
+    void whoOpensOrTakesOverHasAllItsData() {
+        VmState lost = in(Mode.PROTECTED).withDataLost();
+        assertThat(next(apply("TakeOver", lost, 6)).record().getDataLost()).isFalse();
+        assertThat(next(apply("Open", lost, 6)).record().getDataLost()).isFalse();
+        assertThat(next(apply("Close", lost, 6)).record().getDataLost()).isFalse();
+    }
+
     @Test
     void beginProtectSentAgainIsRecognisedAfterEpochsWentOn() {
         VmState state = next(apply("BeginProtect", in(Mode.SOLO), 6));

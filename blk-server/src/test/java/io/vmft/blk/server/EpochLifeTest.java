@@ -236,6 +236,8 @@ class EpochLifeTest {
         Blocks.write(primary, 0, 'b');
         engine.seal(3);
         restart("another boot");
+        assertThat(engine.record().getDataLost()).isTrue();
+        assertThat(engine.record().getCommittedEpoch()).isEqualTo(2);
         assertThat(engine.sealWith(engine.record().getGeneration(), 4)).isEqualTo(Code.DATA_LOST);
         assertThat(engine.commitWith(engine.record().getGeneration(), 3)).isEqualTo(Code.DATA_LOST);
         assertThat(engine.commitWith(engine.record().getGeneration(), 2)).isNull();
@@ -244,6 +246,7 @@ class EpochLifeTest {
         ExportView standby = engine.standby();
         assertThat(Blocks.read(standby, 0)).isEqualTo('a');
         assertThat(engine.takeOver("hostB", 2, 3)).isEqualTo(2);
+        assertThat(engine.record().getDataLost()).isFalse();
         assertThat(Blocks.read(standby, 0)).isEqualTo('a');
         Blocks.write(standby, 0, 'n');
         restart("another boot");

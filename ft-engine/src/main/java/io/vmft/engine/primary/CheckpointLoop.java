@@ -47,6 +47,9 @@ final class CheckpointLoop {
         /** Another host runs the VM now. */
         void fenced(String message);
 
+        /** The storage host lost what the guest wrote. */
+        void dataLost(String message);
+
         /** No checkpoint can be made any more. */
         void failed(String reason);
     }
@@ -272,7 +275,7 @@ final class CheckpointLoop {
                             }
                             if (reply != null && !reply.hasRefusal()) {
                                 run(pipeline.sealed(epoch));
-                            } else if (!isFenced(reply)) {
+                            } else if (!isOver(reply)) {
                                 log.warn(
                                         "{}: epoch {}: not sealed, trying again with the next: {}",
                                         context.vm(),
@@ -329,7 +332,7 @@ final class CheckpointLoop {
                                 }
                                 stats.committed(before == 0 ? 1 : epoch - before);
                                 pauseIfDue();
-                            } else if (!isFenced(reply)) {
+                            } else if (!isOver(reply)) {
                                 commitFailed(epoch, reply, failure);
                             }
                         },
@@ -346,11 +349,19 @@ final class CheckpointLoop {
         }
     }
 
-    private boolean isFenced(@Nullable EpochReply reply) {
-        if (reply == null || reply.getRefusal().getCode() != Refusal.Code.FENCED) {
+    /** Whether the guest must not go on here; then the owner knows. */
+    private boolean isOver(@Nullable EpochReply reply) {
+        if (reply == null) {
             return false;
         }
-        owner.fenced(reply.getRefusal().getMessage());
+        Refusal refusal = reply.getRefusal();
+        if (refusal.getCode() == Refusal.Code.FENCED) {
+            owner.fenced(refusal.getMessage());
+        } else if (refusal.getCode() == Refusal.Code.DATA_LOST) {
+            owner.dataLost(refusal.getMessage());
+        } else {
+            return false;
+        }
         return true;
     }
 

@@ -15,6 +15,7 @@ import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.ArbiterReply;
 import io.vmft.proto.blk.v1.GoSoloRequest;
 import io.vmft.proto.blk.v1.Mode;
+import io.vmft.proto.blk.v1.Refusal;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -26,27 +27,30 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Runs the VM on this host: alone, or protected by one {@link ProtectionSession} at a time. When the backup is lost it asks the
- * arbiter to go solo, and lets output go only when that was granted. When the arbiter gave the VM to another host, QEMU is killed
- * at once. On the engine's loop only.
+ * arbiter to go solo, and lets output go only when that was granted. When the arbiter gave the VM to another host, or the storage
+ * host lost what the guest wrote, QEMU is killed at once. On the engine's loop only.
  */
 public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owner {
     /** Hears how the VM ends. */
-    @FunctionalInterface
-    public interface Ended {
+    public interface Owner {
         /**
          * The role is over and nothing of it runs.
          *
          * @param failure absent if the guest was shut down or an operator ended it
          */
         void ended(@Nullable EngineException failure);
+
+        /** The VM is to be opened and booted again on this host; nothing of it runs. */
+        void bootAgain();
     }
 
     private static final Logger log = LoggerFactory.getLogger(PrimaryRole.class);
-    private static final long AUTO_PROTECT_MILLIS = 1000;
+    private static final long LOOK_MILLIS = 1000;
+    private static final long STORAGE_RETRY_MILLIS = 200;
 
     private final EngineContext context;
     private final GuestVm vm;
-    private final Ended ended;
+    private final Owner owner;
     private final EpochStats stats = new EpochStats();
     private final EngineStatus.@Nullable TakeOver takeOver;
 
@@ -60,6 +64,8 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     private @Nullable String stopReason;
     private @Nullable String fencedBy;
     private @Nullable String networkFailure;
+    private @Nullable StorageLoss storageLoss;
+    private boolean looking;
     private boolean goingSolo;
     private boolean paused;
     private boolean over;
@@ -76,18 +82,25 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             GuestVm vm,
             ArbiterRecord record,
             EngineStatus.@Nullable TakeOver takeOver,
-            Ended ended) {
+            Owner owner) {
         this.context = context;
         this.vm = vm;
         this.record = record;
         this.takeOver = takeOver;
-        this.ended = ended;
+        this.owner = owner;
     }
 
     /** Listens to the VM and looks for a standby if the configuration says so. */
     public void start() {
         vm.listen(this);
-        autoProtect();
+        look();
+    }
+
+    /** Another role runs the VM now, booted again: it ends what this one was told to end. */
+    public void succeededBy(PrimaryRole next) {
+        if (stopReason != null) {
+            next.stop(stopReason).thenRun(() -> gone.complete(null));
+        }
     }
 
     @Override
@@ -108,7 +121,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             return CompletableFuture.failedFuture(new EngineException(
                     context.vm() + ": cannot be protected, its network is broken: " + networkFailure));
         }
-        if (over || goingSolo || paused || asked != null) {
+        if (over || storageLoss != null || goingSolo || paused || asked != null) {
             return CompletableFuture.failedFuture(new EngineException(
                     context.vm() + ": cannot start to protect now, something else is under way; ask again"));
         }
@@ -126,7 +139,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             return CompletableFuture.failedFuture(new EngineException(context.vm() + ": is paused already"));
         }
         ProtectionSession current = session;
-        if (goingSolo || (current != null && !current.isProtected())) {
+        if (goingSolo || storageLoss != null || (current != null && !current.isProtected())) {
             return CompletableFuture.failedFuture(new EngineException(
                     context.vm() + ": cannot be paused while protection begins or ends; ask again"));
         }
@@ -170,7 +183,11 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 context.host(),
                 "primary",
                 mode().toString().toLowerCase(Locale.ROOT),
-                paused ? "paused" : goingSolo ? "going solo" : current == null ? "running" : current.describe(),
+                storageLoss != null
+                        ? "storage lost data"
+                        : paused
+                                ? "paused"
+                                : goingSolo ? "going solo" : current == null ? "running" : current.describe(),
                 record.getGeneration(),
                 current == null ? 0 : current.openEpoch(),
                 current == null ? record.getCommittedEpoch() : current.committedEpoch(),
@@ -194,10 +211,42 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
         return session != null && session.isProtected() ? Mode.PROTECTED : record.getMode();
     }
 
-    private void autoProtect() {
-        if (over) {
+    /** Once a second: is the VM's data there, is there a standby? */
+    private void look() {
+        if (over || storageLoss != null) {
             return;
         }
+        lookAtRecord();
+        autoProtect();
+        context.loop().schedule(this::look, LOOK_MILLIS, TimeUnit.MILLISECONDS);
+    }
+
+    /** A VM without a backup asks the block server nothing else, and would not hear that its data was lost. */
+    private void lookAtRecord() {
+        if (looking) {
+            return;
+        }
+        looking = true;
+        context.control()
+                .get(context.vm())
+                .whenCompleteAsync(
+                        (reply, failure) -> {
+                            looking = false;
+                            if (reply != null) {
+                                checkDataOf(reply.getRecord());
+                            }
+                        },
+                        context.loop());
+    }
+
+    private void checkDataOf(ArbiterRecord seen) {
+        if (seen.getDataLost() && seen.getPrimary().equals(context.host())) {
+            dataLost("the storage host lost what was written and not synced; epoch " + seen.getCommittedEpoch()
+                    + " stands");
+        }
+    }
+
+    private void autoProtect() {
         var protection = context.config().protection();
         if (protection.auto()
                 && !protection.standbys().isEmpty()
@@ -208,7 +257,6 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 && stopReason == null) {
             begin(takeNextStandby());
         }
-        context.loop().schedule(this::autoProtect, AUTO_PROTECT_MILLIS, TimeUnit.MILLISECONDS);
     }
 
     private HostPort takeNextStandby() {
@@ -262,7 +310,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             lastAutoFailure = reason;
             log.info("{}: not protected yet: {}; trying on", context.vm(), reason);
         }
-        if (begun && !over && fencedBy == null && stopReason == null) {
+        if (begun && !over && fencedBy == null && storageLoss == null && stopReason == null) {
             goSolo(reason);
         }
     }
@@ -274,31 +322,83 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 context.vm(),
                 record.getGeneration(),
                 reason);
+        askToGoSolo(reason);
+    }
+
+    private void askToGoSolo(String reason) {
         context.control()
                 .goSolo(GoSoloRequest.newBuilder()
                         .setVm(context.vm())
                         .setGeneration(record.getGeneration())
                         .setReason(reason)
                         .build())
-                .whenCompleteAsync(this::wentSolo, context.loop());
+                .whenCompleteAsync((reply, failure) -> wentSolo(reply, failure, reason), context.loop());
     }
 
-    private void wentSolo(@Nullable ArbiterReply reply, @Nullable Throwable failure) {
+    private void wentSolo(@Nullable ArbiterReply reply, @Nullable Throwable failure, String reason) {
+        if (over || storageLoss != null) {
+            return;
+        }
+        if (reply == null) {
+            fenced("the block server did not let it go on: "
+                    + (failure == null ? "no answer" : BlkControl.describe(failure)));
+            return;
+        }
+        if (reply.hasRefusal()) {
+            mayNotGoSolo(reply.getRefusal(), reason);
+            return;
+        }
         goingSolo = false;
-        if (over) {
-            return;
-        }
-        if (reply == null || reply.hasRefusal()) {
-            fenced(
-                    reply != null
-                            ? reply.getRefusal().getMessage()
-                            : "the block server did not let it go on: "
-                                    + (failure == null ? "no answer" : BlkControl.describe(failure)));
-            return;
-        }
         record = reply.getRecord();
+        checkDataOf(record);
         vm.openOutput();
         log.warn("{}: generation {}: UNPROTECTED, running alone", context.vm(), record.getGeneration());
+    }
+
+    private void mayNotGoSolo(Refusal refusal, String reason) {
+        switch (refusal.getCode()) {
+            case DATA_LOST -> dataLost(refusal.getMessage());
+            case STORAGE_FAILED -> {
+                // Nobody else was given the VM: output stays held until the block server can write again.
+                log.warn("{}: not alone yet, trying again: {}", context.vm(), refusal.getMessage());
+                context.loop()
+                        .schedule(
+                                () -> {
+                                    if (!over && storageLoss == null) {
+                                        askToGoSolo(reason);
+                                    }
+                                },
+                                STORAGE_RETRY_MILLIS,
+                                TimeUnit.MILLISECONDS);
+            }
+            default -> fenced(refusal.getMessage());
+        }
+    }
+
+    @Override
+    public void dataLost(String message) {
+        if (storageLoss != null || over || fencedBy != null) {
+            return;
+        }
+        log.error(
+                "{}: generation {}: the guest's disk is older than its memory, ending it here: {}",
+                context.vm(),
+                record.getGeneration(),
+                message);
+        storageLoss = new StorageLoss(context, this::afterStorageLoss);
+        vm.kill();
+    }
+
+    private void afterStorageLoss(StorageLoss.Outcome outcome) {
+        if (outcome instanceof StorageLoss.TakenOver(ArbiterRecord now)) {
+            finish(new EngineException(context.vm() + ": the storage host lost data; " + now.getPrimary()
+                    + " goes on from epoch " + now.getCommittedEpoch()));
+        } else if (stopReason != null) {
+            closeAtArbiter(stopReason);
+        } else {
+            vm.close();
+            owner.bootAgain();
+        }
     }
 
     @Override
@@ -356,6 +456,13 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             finish(new EngineException(context.vm() + ": fenced: " + fencedBy));
             return;
         }
+        if (storageLoss != null && stopReason == null) {
+            if (session != null) {
+                session.end("the storage host lost data");
+            }
+            storageLoss.begin();
+            return;
+        }
         boolean ordered = guestShutDown || stopReason != null;
         if (!ordered) {
             // The backup sees the connection close and takes over; without one the record stays, and `run` boots it
@@ -366,8 +473,11 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             finish(new EngineException(context.vm() + ": " + exit.inWords()));
             return;
         }
-        String reason = stopReason == null ? "the guest was shut down" : stopReason;
-        // The backup hears of it only when the arbiter has closed the VM: until then it would be right to take over.
+        closeAtArbiter(stopReason == null ? "the guest was shut down" : stopReason);
+    }
+
+    /** The backup hears of it only when the arbiter has closed the VM: until then it would be right to take over. */
+    private void closeAtArbiter(String reason) {
         context.control()
                 .closeVm(context.vm(), record.getGeneration())
                 .whenCompleteAsync(
@@ -397,6 +507,6 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
         }
         vm.close();
         gone.complete(null);
-        ended.ended(failure);
+        owner.ended(failure);
     }
 }

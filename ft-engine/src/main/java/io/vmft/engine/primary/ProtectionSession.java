@@ -16,7 +16,6 @@ import io.vmft.kvm.Harvest;
 import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.ArbiterReply;
 import io.vmft.proto.blk.v1.BeginProtectRequest;
-import io.vmft.proto.blk.v1.Refusal;
 import io.vmft.proto.checkpoint.Frame;
 import io.vmft.proto.checkpoint.FrameType;
 import io.vmft.proto.engine.v1.Hello;
@@ -50,6 +49,9 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
 
         /** Another host runs the VM now: this one must end at once. */
         void fenced(String message);
+
+        /** The storage host lost what the guest wrote: it must end at once. */
+        void dataLost(String message);
 
         /**
          * The session is over; called once, last.
@@ -197,8 +199,10 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
             return;
         }
         if (reply.hasRefusal()) {
-            if (reply.getRefusal().getCode() == Refusal.Code.FENCED) {
-                owner.fenced(reply.getRefusal().getMessage());
+            switch (reply.getRefusal().getCode()) {
+                case FENCED -> owner.fenced(reply.getRefusal().getMessage());
+                case DATA_LOST -> owner.dataLost(reply.getRefusal().getMessage());
+                default -> log.debug("{}: {}", context.vm(), reply.getRefusal());
             }
             refused("block server refuses to protect: " + reply.getRefusal().getMessage());
             return;
@@ -316,6 +320,12 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
     public void fenced(String message) {
         owner.fenced(message);
         end("fenced");
+    }
+
+    @Override
+    public void dataLost(String message) {
+        owner.dataLost(message);
+        end("the storage host lost data");
     }
 
     @Override

@@ -18,6 +18,8 @@ import io.vmft.engine.replication.LinkListener;
 import io.vmft.engine.replication.Links;
 import io.vmft.engine.vm.GuestVm;
 import io.vmft.proto.blk.v1.ArbiterRecord;
+import io.vmft.proto.blk.v1.Mode;
+import io.vmft.proto.blk.v1.Refusal;
 import io.vmft.proto.blk.v1.TakeOverReply;
 import io.vmft.proto.blk.v1.TakeOverRequest;
 import io.vmft.proto.checkpoint.Frame;
@@ -33,6 +35,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -73,6 +76,8 @@ public final class StandbyRole implements Role, LinkListener {
     private static final int MAX_LINKS = 8;
     private static final long MAX_FRAMES_BYTES = 4L << 20;
     private static final long STAGING_SLACK_BYTES = 64L << 20;
+    private static final long LOOK_MILLIS = 1000;
+    private static final long STORAGE_RETRY_MILLIS = 200;
 
     private final EngineContext context;
     private final TookOver tookOver;
@@ -254,8 +259,6 @@ public final class StandbyRole implements Role, LinkListener {
                     Ready.newBuilder().setRefusal(why).build().toByteArray());
             return;
         }
-        // Opens the way to the block server now, so that a takeover need not.
-        context.control().get(context.vm());
         vm = started;
         epochs = new StandbyEpochs(started.ram());
         completed = 0;
@@ -263,6 +266,41 @@ public final class StandbyRole implements Role, LinkListener {
         started.listen(new StandbyVmEvents(this::qemuDied));
         log.info("{}: generation {}: ready for {}", context.vm(), prepared.getStandbyGeneration(), primaryHost);
         from.send(FrameType.READY, 0, Ready.getDefaultInstance().toByteArray());
+        look(started);
+    }
+
+    /** Once a second: is the VM's data there? Also keeps the way to the block server open, so that a takeover need not. */
+    private void look(GuestVm waiting) {
+        if (waiting != vm || state == State.TAKING_OVER) {
+            return;
+        }
+        context.control()
+                .get(context.vm())
+                .whenCompleteAsync(
+                        (reply, failure) -> {
+                            if (waiting != vm) {
+                                return;
+                            }
+                            if (reply != null) {
+                                checkDataOf(reply.getRecord());
+                            }
+                            context.loop().schedule(() -> look(waiting), LOOK_MILLIS, TimeUnit.MILLISECONDS);
+                        },
+                        context.loop());
+    }
+
+    /** The primary's guest cannot go on after its storage host lost data; this backup can, from the epoch that stands. */
+    private void checkDataOf(ArbiterRecord record) {
+        Link from = primary;
+        if (from != null
+                && state == State.HOLDING
+                && record.getDataLost()
+                && record.getMode() == Mode.PROTECTED
+                && record.getGeneration() == prepared.getGeneration()) {
+            String reason = "the storage host lost data, epoch " + record.getCommittedEpoch() + " stands";
+            primaryLost(reason);
+            from.close(reason);
+        }
     }
 
     private void qemuDied(String how) {
@@ -284,6 +322,10 @@ public final class StandbyRole implements Role, LinkListener {
             log.info("{}: connection from {} ended: {}", context.vm(), from.peer(), reason);
             return;
         }
+        primaryLost(reason);
+    }
+
+    private void primaryLost(String reason) {
         primary = null;
         StandbyEpochs held = epochs;
         StandbyEpochs.Range range = held == null ? null : held.takeOverRange();
@@ -297,11 +339,6 @@ public final class StandbyRole implements Role, LinkListener {
             return;
         }
         state = State.TAKING_OVER;
-        takeOver(range, reason);
-    }
-
-    private void takeOver(StandbyEpochs.Range range, String reason) {
-        long suspectedNanos = System.nanoTime();
         log.warn(
                 "{}: primary {} is suspected: {}; asking to take over at an epoch from {} to {}",
                 context.vm(),
@@ -309,6 +346,13 @@ public final class StandbyRole implements Role, LinkListener {
                 reason,
                 range.oldest(),
                 range.newest());
+        takeOver(range, reason, System.nanoTime());
+    }
+
+    private void takeOver(StandbyEpochs.Range range, String reason, long suspectedNanos) {
+        if (state != State.TAKING_OVER) {
+            return;
+        }
         context.control()
                 .takeOver(TakeOverRequest.newBuilder()
                         .setVm(context.vm())
@@ -319,7 +363,23 @@ public final class StandbyRole implements Role, LinkListener {
                         .setReason(reason)
                         .build())
                 .whenCompleteAsync(
-                        (reply, failure) -> answered(reply, failure, reason, suspectedNanos), context.loop());
+                        (reply, failure) -> {
+                            if (reply != null && reply.getRefusal().getCode() == Refusal.Code.STORAGE_FAILED) {
+                                // Nobody has the VM now: it is asked for until the block server can write again.
+                                log.warn(
+                                        "{}: not taken over yet, trying again: {}",
+                                        context.vm(),
+                                        reply.getRefusal().getMessage());
+                                context.loop()
+                                        .schedule(
+                                                () -> takeOver(range, reason, suspectedNanos),
+                                                STORAGE_RETRY_MILLIS,
+                                                TimeUnit.MILLISECONDS);
+                            } else {
+                                answered(reply, failure, reason, suspectedNanos);
+                            }
+                        },
+                        context.loop());
     }
 
     private void answered(
