@@ -10,6 +10,10 @@ mkdir -p "$work"
 VMFT_INTEROP_LOG=$work/blk-server.log
 export VMFT_INTEROP_LOG
 : > "$VMFT_INTEROP_LOG"
+# Each start of a server must not look for something to build.
+VMFT_PREPARED=1
+export VMFT_PREPARED
+[ -d "$here/../dist/target/lib" ] || { echo "nothing is built: ./vmft build" >&2; exit 2; }
 kind=$1
 shift
 if [ $# -eq 0 ]; then
