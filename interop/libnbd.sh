@@ -35,7 +35,7 @@ failed=0
 for test in $tests; do
     source=${test%-tls}
     set --
-    [ "$source" = "$test" ] || set -- -DTLS "-Dnbd_set_tls_username(nbd,name)=0" "-Dnbd_set_tls_psk_file(nbd,file)=nbd_set_tls_certificates(nbd,\"pki\")"
+    [ "$source" = "$test" ] || set -- -DTLS -include "$here/tls-names.h"
     gcc -O2 -w "$@" -I. -I"$work/libnbd/common/include" -I"$work/libnbd/tests" -o "$test" \
         "$work/libnbd/tests/$source.c" -lnbd -lpthread
     if sh "$work/libnbd/tests/$test.sh" > "$test.log" 2>&1; then
