@@ -191,6 +191,7 @@ public final class Applier implements AutoCloseable {
         for (Layer layer = volume.overlay().takeForApply();
                 layer != null;
                 layer = volume.overlay().takeForApply()) {
+            volume.pins().beforeFold(layer);
             fold.fold(layer, volume.image());
             volume.applied(layer.boundary());
             journal.budget().release(layer.budgetBytes());

@@ -10,6 +10,15 @@ public record BlockStatus(long lengthBytes, int flags) {
     /** The context every view has; the NBD specification's section "Metadata querying". */
     public static final String ALLOCATION = "base:allocation";
 
+    /**
+     * Begins the names of the contexts that say what changed since a point, which follows in decimal: {@code docs/backup.md}. Committed
+     * views have them.
+     */
+    public static final String EPOCH_DIRTY = "vmft:epoch-dirty:";
+
+    /** Of {@link #EPOCH_DIRTY}: may differ from what it was at the point. */
+    public static final int DIRTY = 1;
+
     /** {@code NBD_STATE_HOLE}: takes no space. */
     public static final int HOLE = 1;
 

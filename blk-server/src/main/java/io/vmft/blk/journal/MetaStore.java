@@ -38,6 +38,7 @@ import org.rocksdb.WriteOptions;
  *   lane           u32 lane, 'c'           u64 committed
  *                  u32 lane, 'a'           u64 applied
  *                  u32 lane, 'd'           pairs of u64: dropped ranges
+ *                  u32 lane, 'p'           opaque: the volume's points
  *   segment        u64 id                  u32 slot, u64 size, u64 first sequence, i64 last sequence or -1
  * </pre>
  */
@@ -179,6 +180,11 @@ public final class MetaStore implements AutoCloseable {
                 ranges);
     }
 
+    /** What was put by {@link Batch#putChanges}. */
+    public byte @Nullable [] changes(int lane) throws IOException {
+        return get(lanes, laneKey(lane, 'p'));
+    }
+
     List<SegmentEntry> segments() throws IOException {
         List<SegmentEntry> found = new ArrayList<>();
         forEach(segments, (key, value) -> {
@@ -260,6 +266,11 @@ public final class MetaStore implements AutoCloseable {
                 value.putLong(range.after()).putLong(range.last());
             }
             return put(lanes, laneKey(lane, 'd'), value.array());
+        }
+
+        /** What a volume remembers of its points. */
+        public Batch putChanges(int lane, byte[] state) throws IOException {
+            return put(lanes, laneKey(lane, 'p'), state);
         }
 
         /** The running kernel's boot id; also, the journal is no longer suspect. */

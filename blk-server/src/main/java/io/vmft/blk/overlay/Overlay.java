@@ -122,16 +122,29 @@ public final class Overlay {
      */
     public record Stand(long point, long epoch) {}
 
-    /**
-     * Makes a point of what is committed now, unless nothing was committed since the last.
-     *
-     * @param next above every point before
-     * @param changed whether the volume has changed otherwise since the last point
-     */
-    public Stand pin(long next, boolean changed) {
+    /** Whether something was committed since the newest point. */
+    public boolean isChangedSincePoint() {
         lock.lock();
         try {
-            if (changed || changedSincePoint) {
+            return changedSincePoint;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * Makes a point of what is committed now.
+     *
+     * @param next its number, above every point before; 0: the newest point again, if nothing was committed since
+     * @return null if something was
+     */
+    public @Nullable Stand pin(long next) {
+        lock.lock();
+        try {
+            if (next == 0 && changedSincePoint) {
+                return null;
+            }
+            if (next != 0) {
                 point = next;
                 changedSincePoint = false;
             }

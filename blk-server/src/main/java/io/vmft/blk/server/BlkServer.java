@@ -99,7 +99,7 @@ public final class BlkServer implements AutoCloseable {
         Journal.Opened opened = Journal.open(
                 config.files(), data.journal(), config.journal().segmentBytes(), meta, budget, settled, newest);
         parts.push(opened.journal());
-        VolumeTable volumes = setup.volumes(opened, marks);
+        VolumeTable volumes = setup.volumes(opened, marks, data);
         parts.push(() -> closeImages(volumes));
         Recovery.run(meta, opened, volumes, vms, config.bootId());
 
@@ -181,7 +181,7 @@ public final class BlkServer implements AutoCloseable {
     private static void closeImages(VolumeTable volumes) {
         for (Volume volume : volumes.all()) {
             try {
-                volume.image().close();
+                volume.close();
             } catch (IOException e) {
                 LOG.error("{}: closing its image: {}", volume.name(), e.toString());
             }

@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param listen where NBD is served
  * @param control where engines connect (gRPC); port 0: any free port
  * @param admissionPatience how long a new connection waits for what those whose place it takes have under way
+ * @param snapshotLimitBytes of what committed views keep of the past, all together; beyond that they end
  * @param bootId of the running kernel: tells a power loss from a killed process
  * @param files how files are opened
  */
@@ -31,8 +32,10 @@ public record BlkServerConfig(
         NbdLimits nbdLimits,
         JournalSettings journal,
         Duration admissionPatience,
+        long snapshotLimitBytes,
         String bootId,
         StoreFiles files) {
+    public static final long DEFAULT_SNAPSHOT_LIMIT_BYTES = 4L << 30;
 
     public BlkServerConfig {
         listen = List.copyOf(listen);
@@ -75,6 +78,7 @@ public record BlkServerConfig(
         private NbdLimits nbdLimits = NbdLimits.DEFAULT;
         private JournalSettings journal = JournalSettings.DEFAULT;
         private Duration admissionPatience = Offer.DEFAULT_PATIENCE;
+        private long snapshotLimitBytes = DEFAULT_SNAPSHOT_LIMIT_BYTES;
         private String bootId = BootId.ofThisHost();
         private StoreFiles files = StoreFiles.SYSTEM;
 
@@ -112,6 +116,11 @@ public record BlkServerConfig(
 
         public Builder admissionPatience(Duration limit) {
             admissionPatience = limit;
+            return this;
+        }
+
+        public Builder snapshotLimit(long bytes) {
+            snapshotLimitBytes = bytes;
             return this;
         }
 
@@ -156,7 +165,16 @@ public record BlkServerConfig(
                         "nowhere for engines to connect; name an address with --control :5001");
             }
             return new BlkServerConfig(
-                    data, listen, control, volumes, nbdLimits, journal, admissionPatience, bootId, files);
+                    data,
+                    listen,
+                    control,
+                    volumes,
+                    nbdLimits,
+                    journal,
+                    admissionPatience,
+                    snapshotLimitBytes,
+                    bootId,
+                    files);
         }
     }
 }

@@ -83,6 +83,12 @@ public final class BlkServerMain implements Callable<Integer> {
     @Option(names = "--journal-segment", paramLabel = "SIZE", description = "size of the journal's files (64M)")
     private @Nullable String journalSegment;
 
+    @Option(
+            names = "--snapshot-limit",
+            paramLabel = "SIZE",
+            description = "what committed views (VOLUME@committed) may keep of the past (4G)")
+    private @Nullable String snapshotLimit;
+
     @Option(names = "--connections", paramLabel = "N", description = "NBD connections at a time (100)")
     private @Nullable Integer connections;
 
@@ -172,6 +178,9 @@ public final class BlkServerMain implements Callable<Integer> {
                 ? journal.segmentBytes()
                 : option("--journal-segment", journalSegment, VolumeSpec::size);
         settings.journal(journal.withSizes(limitBytes, segmentBytes));
+        if (snapshotLimit != null) {
+            settings.snapshotLimit(option("--snapshot-limit", snapshotLimit, VolumeSpec::size));
+        }
         settings.volumes(allVolumes(settings.volumes(), places));
         return settings.build();
     }

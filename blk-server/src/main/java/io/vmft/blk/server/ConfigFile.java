@@ -21,7 +21,8 @@ import java.util.function.Function;
  * own folder.
  */
 final class ConfigFile {
-    private static final Set<String> KEYS = Set.of("data", "listen", "control", "journal", "limits", "volumes");
+    private static final Set<String> KEYS =
+            Set.of("data", "listen", "control", "journal", "snapshot_limit", "limits", "volumes");
     private static final Set<String> JOURNAL_KEYS = Set.of("limit", "segment", "apply_interval", "writer_patience");
     private static final Set<String> LIMIT_KEYS = Set.of(
             "connections",
@@ -54,6 +55,8 @@ final class ConfigFile {
         if (journal.isPresent()) {
             settings.journal(journal(journal.get()));
         }
+        settings.snapshotLimit(
+                top.get("snapshot_limit", BlkServerConfig.DEFAULT_SNAPSHOT_LIMIT_BYTES, Quantity::parseSize));
         Optional<Section> limits = top.section("limits", LIMIT_KEYS);
         if (limits.isPresent()) {
             settings.nbdLimits(limits(limits.get()));

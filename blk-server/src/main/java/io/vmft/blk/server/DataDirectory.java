@@ -52,6 +52,14 @@ final class DataDirectory implements AutoCloseable {
         return path.resolve("journal");
     }
 
+    Path snapshots() {
+        return path.resolve("snapshots");
+    }
+
+    Path changes() {
+        return path.resolve("changes");
+    }
+
     @Override
     public void close() throws IOException {
         lockChannel.close();

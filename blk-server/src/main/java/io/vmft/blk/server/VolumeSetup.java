@@ -1,5 +1,6 @@
 package io.vmft.blk.server;
 
+import io.vmft.blk.changes.ChangeMap;
 import io.vmft.blk.control.RecoveredVms;
 import io.vmft.blk.control.Recovery;
 import io.vmft.blk.journal.Journal;
@@ -7,11 +8,13 @@ import io.vmft.blk.journal.JournalScan;
 import io.vmft.blk.journal.LaneMarks;
 import io.vmft.blk.journal.MetaStore;
 import io.vmft.blk.journal.VolumeRegistration;
+import io.vmft.blk.snapshot.SnapshotSpace;
 import io.vmft.blk.volume.Offer;
 import io.vmft.blk.volume.Volume;
 import io.vmft.blk.volume.VolumeImage;
 import io.vmft.blk.volume.VolumeTable;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -25,6 +28,7 @@ final class VolumeSetup implements AutoCloseable {
     private final Map<String, VolumeRegistration> stored;
     private final Map<String, VolumeRegistration> current = new TreeMap<>();
     private final Map<String, VolumeImage> images = new TreeMap<>();
+    private final Map<String, ChangeMap> changes = new TreeMap<>();
 
     VolumeSetup(BlkServerConfig config, MetaStore meta) throws IOException {
         this.config = config;
@@ -78,7 +82,7 @@ final class VolumeSetup implements AutoCloseable {
     }
 
     /** Makes the volumes, unless the journal holds data for one that cannot take it. */
-    VolumeTable volumes(Journal.Opened opened, Map<Integer, LaneMarks> marks) throws IOException {
+    VolumeTable volumes(Journal.Opened opened, Map<Integer, LaneMarks> marks, DataDirectory data) throws IOException {
         for (VolumeRegistration registration : stored.values()) {
             VolumeImage image = images.get(registration.name());
             boolean canTake = image != null && !image.readOnly();
@@ -87,10 +91,15 @@ final class VolumeSetup implements AutoCloseable {
                         + "; serve it read-write with " + option(registration.name()) + " until that is in the image");
             }
         }
+        SnapshotSpace space = SnapshotSpace.open(data.snapshots(), config.files(), config.snapshotLimitBytes());
+        for (VolumeRegistration registration : current.values()) {
+            changes.put(registration.name(), openChanges(registration, data));
+        }
         List<Volume> volumes = new ArrayList<>();
         for (VolumeRegistration registration : current.values()) {
             VolumeImage image = images.remove(registration.name());
-            if (image == null) {
+            ChangeMap map = changes.remove(registration.name());
+            if (image == null || map == null) {
                 throw new IllegalStateException(registration + " has no image");
             }
             volumes.add(new Volume(
@@ -100,7 +109,9 @@ final class VolumeSetup implements AutoCloseable {
                     offer(registration.name()),
                     opened.journal(),
                     meta,
-                    marks.getOrDefault(registration.lane(), LaneMarks.NONE)));
+                    marks.getOrDefault(registration.lane(), LaneMarks.NONE),
+                    space,
+                    map));
         }
         return new VolumeTable(volumes);
     }
@@ -118,6 +129,18 @@ final class VolumeSetup implements AutoCloseable {
         throw new IllegalStateException(name + " is not in the configuration");
     }
 
+    private ChangeMap openChanges(VolumeRegistration registration, DataDirectory data) throws IOException {
+        return ChangeMap.open(
+                data.changes(),
+                config.files(),
+                meta,
+                registration.name(),
+                registration.lane(),
+                Path.of(registration.image()),
+                registration.sizeBytes(),
+                config.bootId());
+    }
+
     private static boolean holdsDataFor(JournalScan scan, int lane, Map<Integer, LaneMarks> marks) {
         LaneMarks mark = marks.getOrDefault(lane, LaneMarks.NONE);
         return scan.records().stream()
@@ -132,9 +155,12 @@ final class VolumeSetup implements AutoCloseable {
         return "--volume " + volume + "=" + (registration == null ? "IMAGE" : registration.image());
     }
 
-    /** Closes images that were opened and did not become volumes. */
+    /** Closes images and maps that were opened and did not become volumes. */
     @Override
     public void close() throws IOException {
+        for (ChangeMap map : changes.values()) {
+            map.close();
+        }
         for (VolumeImage image : images.values()) {
             image.close();
         }

@@ -42,6 +42,9 @@ final class StatusList {
 
     /** Adds what is from {@link #at} to {@code until} or the end. */
     void addUntil(long until, int flags) {
+        if (extents.size() >= limit) {
+            return;
+        }
         stepsLeft--;
         long bytes = Math.min(until, end) - at;
         if (bytes <= 0) {

@@ -1,5 +1,6 @@
 package io.vmft.blk.volume;
 
+import io.vmft.blk.changes.ChangeMap;
 import io.vmft.blk.export.FencedException;
 import io.vmft.blk.journal.Journal;
 import io.vmft.blk.journal.JournalBudget;
@@ -9,9 +10,11 @@ import io.vmft.blk.journal.MetaStore;
 import io.vmft.blk.journal.RecordKind;
 import io.vmft.blk.journal.SequenceRange;
 import io.vmft.blk.overlay.Overlay;
+import io.vmft.blk.snapshot.SnapshotSpace;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
+import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -44,6 +47,7 @@ public final class Volume {
     private final MetaStore meta;
     private final VolumeReader reader;
     private final Allocation allocation;
+    private final Pins pins;
     private final Overlay overlay = new Overlay();
     private final ReentrantReadWriteLock gate = new ReentrantReadWriteLock();
     private final ReentrantLock order = new ReentrantLock();
@@ -60,8 +64,22 @@ public final class Volume {
     private volatile LaneMarks marks;
     private volatile @Nullable String failure;
 
+    /**
+     * Makes a volume that nobody is admitted to yet but under its bare name.
+     *
+     * @param space where committed views keep what changes under them
+     * @param changes of this volume
+     */
     public Volume(
-            String name, int lane, VolumeImage image, Offer offer, Journal journal, MetaStore meta, LaneMarks marks) {
+            String name,
+            int lane,
+            VolumeImage image,
+            Offer offer,
+            Journal journal,
+            MetaStore meta,
+            LaneMarks marks,
+            SnapshotSpace space,
+            ChangeMap changes) {
         this.name = name;
         this.lane = lane;
         this.image = image;
@@ -72,6 +90,8 @@ public final class Volume {
         this.reader = new VolumeReader(image, overlay);
         this.entrance = new Entrance(this, offer);
         this.allocation = new Allocation(image, overlay);
+        this.pins = new Pins(this, space, changes, InstantSource.system());
+        image.whenSyncFails(() -> changes.forget("its image could not be synced"));
     }
 
     public String name() {
@@ -92,6 +112,11 @@ public final class Volume {
 
     public Overlay overlay() {
         return overlay;
+    }
+
+    /** The points of it that are looked at. */
+    public Pins pins() {
+        return pins;
     }
 
     public Admission admission() {
@@ -253,6 +278,7 @@ public final class Volume {
             if (mode != WriteMode.DIRECT) {
                 return false;
             }
+            pins.beforeChange(offset, lengthBytes);
             if (data != null) {
                 image.write(offset, data);
             } else {
@@ -351,6 +377,19 @@ public final class Volume {
     /** Ends every view. */
     public void revokeAll() {
         views.forEach(VolumeView::revoke);
+        pins.revokeAll();
+    }
+
+    /** Closes the image, and remembers what changed. No view may be in use. */
+    public void close() throws IOException {
+        pins.closeAll();
+        boolean synced = false;
+        try {
+            image.close();
+            synced = !image.syncFailed();
+        } finally {
+            pins.changes().close(synced);
+        }
     }
 
     /**

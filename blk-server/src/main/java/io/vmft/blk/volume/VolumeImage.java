@@ -31,6 +31,7 @@ public final class VolumeImage implements AutoCloseable {
     private volatile boolean dirty;
     private volatile boolean regionsWork = true;
     private volatile @Nullable IOException failure;
+    private volatile Runnable syncFailed = () -> {};
 
     private VolumeImage(StoreFile file, FileChannel lockChannel, long sizeBytes, boolean readOnly) {
         this.file = file;
@@ -185,6 +186,16 @@ public final class VolumeImage implements AutoCloseable {
         dirty = true;
     }
 
+    /** Run after a sync failed: the system may have dropped what was written since the one before. */
+    void whenSyncFails(Runnable action) {
+        syncFailed = action;
+    }
+
+    /** Whether {@link #sync} has failed, for good. */
+    boolean syncFailed() {
+        return failure != null;
+    }
+
     /** As {@link StoreFile#nextData}. */
     long nextData(long position) throws IOException {
         return file.nextData(position);
@@ -235,6 +246,7 @@ public final class VolumeImage implements AutoCloseable {
         } catch (IOException e) {
             if (failure == null) {
                 failure = e;
+                syncFailed.run();
             }
             throw e;
         } finally {
@@ -253,6 +265,7 @@ public final class VolumeImage implements AutoCloseable {
             file.sync();
         } catch (IOException e) {
             dirty = true;
+            syncFailed.run();
             throw e;
         } finally {
             syncing.unlock();

@@ -52,6 +52,7 @@ public final class VolumeTable implements Exports {
                 names.add(entry.getKey());
                 continue;
             }
+            names.add(entry.getKey() + "@" + Pins.EXPORT);
             if (admission.primary() != 0 && admission.barred() == null) {
                 names.add(entry.getKey() + "@" + admission.primary());
             }
@@ -66,6 +67,10 @@ public final class VolumeTable implements Exports {
     public ExportView open(String exportName, ClientIdentity client, ViewOwner owner) throws ExportRefusedException {
         ExportName name = ExportName.parse(exportName);
         Volume volume = volume(name, client);
+        String which = name.which();
+        if (which != null && Pins.isNamedBy(which)) {
+            return pin(volume, which, owner);
+        }
         return enter(volume, new VolumeView(volume, generation(name), name.session(), owner));
     }
 
@@ -73,6 +78,10 @@ public final class VolumeTable implements Exports {
     public ExportView look(String exportName, ClientIdentity client) throws ExportRefusedException {
         ExportName name = ExportName.parse(exportName);
         Volume volume = volume(name, client);
+        String which = name.which();
+        if (which != null && Pins.isNamedBy(which)) {
+            return volume.pins().look(which);
+        }
         VolumeView view = new VolumeView(volume, generation(name), name.session(), _ -> {});
         checkAdmitted(volume, view);
         view.displace("it was opened only to be looked at");
@@ -103,9 +112,19 @@ public final class VolumeTable implements Exports {
         }
         if (!GENERATION.matcher(digits).matches()) {
             throw new ExportRefusedException(
-                    Reason.UNKNOWN, name.volume() + ": what follows the @ is not a generation number");
+                    Reason.UNKNOWN,
+                    name.volume() + ": what follows the @ is neither a generation number nor " + Pins.EXPORT);
         }
         return Long.parseLong(digits);
+    }
+
+    private ExportView pin(Volume volume, String which, ViewOwner owner) throws ExportRefusedException {
+        ExportView view = volume.pins().open(which, owner);
+        if (closed) {
+            view.close();
+            throw new ExportRefusedException(Reason.SHUTDOWN, "the server is shutting down");
+        }
+        return view;
     }
 
     // Registered first and looked at afterwards, so that a change of admission either refuses here or finds the view to

@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
 /** One connection's view: the generation it came with and whether it still has its place, checked at every call. */
 final class VolumeView implements ExportView, Roster.Member {
     /** At most so much is read ahead at once: a client's hint is no order. */
-    private static final long MAX_READ_AHEAD_BYTES = 32 << 20;
+    static final long MAX_READ_AHEAD_BYTES = 32 << 20;
 
     private final Volume volume;
     private final long generation;

@@ -159,11 +159,15 @@ class OverlayTest {
         }
 
         private void pin() {
-            long point = overlay.pin(lastPoint + 10, false).point();
-            if (point == lastPoint) {
+            if (overlay.isChangedSincePoint()) {
+                assertThat(overlay.pin(0)).isNull();
+                lastPoint += 10;
+                assertThat(overlay.pin(lastPoint)).isEqualTo(new Overlay.Stand(lastPoint, 0));
+            } else {
+                assertThat(overlay.pin(0)).isEqualTo(new Overlay.Stand(lastPoint, 0));
                 assertThat(committed.bytes()).isEqualTo(pins.getLast().bytes());
             }
-            lastPoint = point;
+            long point = lastPoint;
             pins.add(new Pinned(point, committed.bytes(), new HashMap<>()));
         }
 

@@ -17,6 +17,8 @@ import io.vmft.proto.blk.v1.Refusal;
 import io.vmft.proto.blk.v1.SealRequest;
 import io.vmft.proto.blk.v1.TakeOverRequest;
 import java.util.Objects;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.awaitility.Awaitility;
 import org.jspecify.annotations.Nullable;
 
@@ -130,6 +132,24 @@ final class Engine {
 
     ExportView standby() throws ExportRefusedException {
         return server.exports().open(volume + "@" + record().getStandbyGeneration(), ClientIdentity.UNKNOWN, _ -> {});
+    }
+
+    /** A view named by the volume and {@code suffix}. */
+    ExportView view(String suffix) throws ExportRefusedException {
+        return server.exports().open(volume + suffix, ClientIdentity.UNKNOWN, _ -> {});
+    }
+
+    /** The point that a committed view's description names. */
+    static long point(ExportView view) {
+        Matcher point = Pattern.compile(", point ([0-9]+)").matcher(view.description());
+        if (!point.find()) {
+            throw new AssertionError(view.description());
+        }
+        return Long.parseLong(point.group(1));
+    }
+
+    String vm() {
+        return vm;
     }
 
     Volume volume() {

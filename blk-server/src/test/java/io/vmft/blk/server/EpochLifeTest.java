@@ -83,7 +83,7 @@ class EpochLifeTest {
                 .isInstanceOf(ExportRefusedException.class)
                 .hasMessageContaining("vm1");
         assertThat(server.exports().names(ClientIdentity.UNKNOWN))
-                .containsExactly("disk@" + record.getPrimaryGeneration());
+                .containsExactly("disk@committed", "disk@" + record.getPrimaryGeneration());
     }
 
     @Test
