@@ -2,7 +2,7 @@ package io.vmft.bench;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
-import io.vmft.bench.codec.CodecBench;
+import io.vmft.bench.micro.MicroBench;
 import io.vmft.bench.nbd.MemoryBench;
 import io.vmft.bench.nbd.NbdBench;
 import java.io.IOException;
@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -27,7 +28,9 @@ import picocli.CommandLine.Spec;
         description = "Runs a benchmark and says which targets are not met. Without a name: lists them.",
         mixinStandardHelpOptions = true)
 public final class BenchMain implements Callable<Integer> {
-    private static final List<Bench> BENCHES = List.of(new NbdBench(), new MemoryBench(), new CodecBench());
+    private static final List<Bench> BENCHES = Stream.concat(
+                    Stream.of(new NbdBench(), new MemoryBench()), MicroBench.all().stream())
+            .toList();
 
     @Spec
     private CommandSpec spec = CommandSpec.create();

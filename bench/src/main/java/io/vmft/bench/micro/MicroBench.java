@@ -1,4 +1,4 @@
-package io.vmft.bench.codec;
+package io.vmft.bench.micro;
 
 import io.vmft.bench.Bench;
 import io.vmft.bench.BenchSettings;
@@ -18,25 +18,34 @@ import org.openjdk.jmh.runner.options.OptionsBuilder;
 import org.openjdk.jmh.runner.options.TimeValue;
 import org.openjdk.jmh.runner.options.VerboseMode;
 
-/** Runs {@link NbdCodecBenchmark}. */
-public final class CodecBench implements Bench {
+/**
+ * Runs one class of JMH benchmarks with its allocation profiler.
+ *
+ * @param benchmark whose methods are run, one operation each
+ */
+public record MicroBench(String name, String description, Class<?> benchmark) implements Bench {
     private static final String ALLOCATION = "gc.alloc.rate.norm";
 
-    @Override
-    public String name() {
-        return "codec";
-    }
-
-    @Override
-    public String description() {
-        return "the NBD codec: nanoseconds and bytes allocated per request (JMH)";
+    /** Those there are. */
+    public static List<MicroBench> all() {
+        return List.of(
+                new MicroBench(
+                        "codec",
+                        "the NBD codec: nanoseconds and bytes allocated per request (JMH)",
+                        NbdCodecBenchmark.class),
+                new MicroBench(
+                        "overlay",
+                        "the index of what the journal holds: insert, resolve, absorb (JMH)",
+                        OverlayBenchmark.class),
+                new MicroBench("journal", "appending 4 KiB to the journal (JMH)", JournalBenchmark.class));
     }
 
     @Override
     public List<Result> run(BenchSettings settings, PrintWriter progress) throws IOException {
         Options options = new OptionsBuilder()
-                .include("\\." + NbdCodecBenchmark.class.getSimpleName() + "\\.")
+                .include("\\." + benchmark.getSimpleName() + "\\.")
                 .forks(1)
+                .jvmArgsAppend("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow")
                 .warmupIterations(2)
                 .warmupTime(TimeValue.seconds(1))
                 .measurementIterations(settings.rounds())

@@ -1,4 +1,4 @@
-package io.vmft.bench.codec;
+package io.vmft.bench.micro;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.PooledByteBufAllocator;
