@@ -13,14 +13,20 @@ final class Images {
     /** So small that the page cache holds all of them. */
     static final int MIB = 512;
 
+    private static final int BLOCK_BYTES = 4096;
+
     private Images() {}
 
-    /** An image without holes. */
+    /**
+     * An image without holes, written block by block: the system then keeps every block by itself in its page cache. After large
+     * writes it would keep some in larger units, as memory happens to be free, in which a later small write costs several times
+     * as much: images would differ by the order they were made in.
+     */
     static void make(Path path) throws IOException {
-        byte[] block = new byte[1 << 20];
+        byte[] block = new byte[BLOCK_BYTES];
         Random random = new Random(1);
         try (OutputStream out = Files.newOutputStream(path)) {
-            for (int i = 0; i < MIB; i++) {
+            for (int i = 0; i < MIB * ((1 << 20) / BLOCK_BYTES); i++) {
                 random.nextBytes(block);
                 out.write(block);
             }
