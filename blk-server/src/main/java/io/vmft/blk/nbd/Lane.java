@@ -31,6 +31,11 @@ final class Lane implements Runnable, Executor {
         }
     }
 
+    /** For a running task: whether no other is waiting behind it. */
+    boolean isLastTask() {
+        return undone.get() == 1;
+    }
+
     /** One turn on a borrowed thread. */
     @Override
     public void run() {

@@ -100,6 +100,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
         private final @Nullable SplitRequest split;
         private final @Nullable CallPace pace;
         private final ByteBuf reply;
+        private final Executor executor;
         private final int bytes;
         private @Nullable Fault fault;
         private long nanos;
@@ -109,13 +110,24 @@ final class NbdTransmission extends ChannelDuplexHandler {
                 NbdRequest request,
                 @Nullable SplitRequest split,
                 @Nullable CallPace pace,
-                ByteBuf reply) {
+                ByteBuf reply,
+                Executor executor) {
             this.ctx = ctx;
             this.request = request;
             this.split = split;
             this.pace = pace;
             this.reply = reply;
+            this.executor = executor;
             this.bytes = requests.payloadBytes(request);
+        }
+
+        /** Whether another piece that is surely done later will wake the event loop for this one, too. */
+        private boolean mayWait() {
+            return split != null
+                    && executor == lane
+                    && request instanceof NbdRequest.Write write
+                    && write.remainingBytes() > 0
+                    && !lane.isLastTask();
         }
 
         @Override
@@ -126,6 +138,9 @@ final class NbdTransmission extends ChannelDuplexHandler {
                     : requests.perform(request, split.request(), false, reply);
             nanos = System.nanoTime() - start;
             done.add(this);
+            if (mayWait()) {
+                return;
+            }
             if (drainScheduled.compareAndSet(false, true)) {
                 try {
                     ctx.executor().execute(() -> drain(ctx));
@@ -305,7 +320,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
             RequestExecutor.release(request);
             throw e;
         }
-        Job job = new Job(ctx, request, split, pace, reply);
+        Job job = new Job(ctx, request, split, pace, reply, executor);
         inFlight++;
         inFlightBytes += job.bytes;
         if (split != null) {
