@@ -1,0 +1,20 @@
+package io.vmft.engine.simulation;
+
+/** What a deliberately broken variant does wrong. */
+enum Mistake {
+    NONE,
+    RELEASE_BEFORE_COMMIT,
+    COMMIT_BEFORE_COMPLETE,
+    SKIP_SEAL,
+    DROP_A_PAGE,
+    FORGET_PAGES_OF_A_VOID_CHECKPOINT,
+    FOLD_EARLY,
+    TAKE_OVER_WITHOUT_ARBITER,
+    GO_SOLO_WITHOUT_ARBITER,
+    SERVE_OLD_GENERATIONS,
+    KEEP_ALL_ON_TAKE_OVER,
+    FLUSH_EARLY,
+    POWER_LOSS_AS_KILL,
+    TRY_AGAIN_AFTER_DATA_LOSS,
+    FORGET_LAST_CHANGE
+}
