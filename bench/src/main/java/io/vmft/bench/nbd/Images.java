@@ -2,6 +2,7 @@ package io.vmft.bench.nbd;
 
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
@@ -16,6 +17,20 @@ final class Images {
     private static final int BLOCK_BYTES = 4096;
 
     private Images() {}
+
+    /** A new folder for images and sockets. If the benchmark is ended by a signal it goes, and the servers with it. */
+    static Path folder(Path parent, String name) throws IOException {
+        Path folder = Files.createTempDirectory(parent, "vmft-bench-" + name);
+        Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().unstarted(() -> {
+            ServerProcess.endAll();
+            try {
+                delete(folder);
+            } catch (IOException | UncheckedIOException e) {
+                System.err.println("vmft bench: could not delete " + folder + ": " + e.getMessage());
+            }
+        }));
+        return folder;
+    }
 
     /**
      * An image without holes, written block by block: the system then keeps every block by itself in its page cache. After large
@@ -33,7 +48,11 @@ final class Images {
         }
     }
 
+    /** Deletes a folder with all that is in it, if it is there. */
     static void delete(Path folder) throws IOException {
+        if (!Files.exists(folder)) {
+            return;
+        }
         try (Stream<Path> files = Files.walk(folder)) {
             for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.delete(file);

@@ -37,7 +37,7 @@ public final class MemoryBench implements Bench {
 
     @Override
     public List<Result> run(BenchSettings settings, PrintWriter progress) throws IOException, InterruptedException {
-        Path folder = Files.createTempDirectory(settings.folder(), "vmft-bench-memory");
+        Path folder = Images.folder(settings.folder(), "memory");
         Place place = Place.in(folder, true);
         Path image = place.image(ServerKind.BLK_SERVER);
         Path guarded = folder.resolve(GUARDED + ".img");

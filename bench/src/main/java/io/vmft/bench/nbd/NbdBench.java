@@ -6,7 +6,6 @@ import io.vmft.bench.Result;
 import io.vmft.bench.Result.Direction;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -41,7 +40,7 @@ public final class NbdBench implements Bench {
 
     @Override
     public List<Result> run(BenchSettings settings, PrintWriter progress) throws IOException, InterruptedException {
-        Path folder = Files.createTempDirectory(settings.folder(), "vmft-bench-nbd");
+        Path folder = Images.folder(settings.folder(), "nbd");
         try {
             for (ServerKind kind : ServerKind.values()) {
                 Images.make(Place.in(folder, true).image(kind));

@@ -6,6 +6,8 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -23,6 +25,8 @@ final class ServerProcess implements AutoCloseable {
 
     private static final int CLOCK_TICKS_PER_SECOND = 100;
     private static final Pattern CONTROL = Pattern.compile("ready control=(\\S+)");
+
+    private static final Set<ServerProcess> RUNNING = ConcurrentHashMap.newKeySet();
 
     private final ServerKind kind;
     private final ProcessHandle process;
@@ -52,6 +56,7 @@ final class ServerProcess implements AutoCloseable {
         Path pidFile = kind.pidFile(place);
         ProcessHandle handle = pidFile.toString().isEmpty() ? started.toHandle() : detached(started, pidFile, kind);
         ServerProcess server = new ServerProcess(kind, handle, place, log);
+        RUNNING.add(server);
         try {
             server.awaitReady();
         } catch (IOException | InterruptedException e) {
@@ -180,8 +185,15 @@ final class ServerProcess implements AutoCloseable {
         throw new IOException(kind + " has ended: " + lastLine());
     }
 
+    /** Ends every server, and what loads them. */
+    static void endAll() {
+        ProcessHandle.current().descendants().forEach(ProcessHandle::destroy);
+        RUNNING.forEach(ServerProcess::close);
+    }
+
     @Override
     public void close() {
+        RUNNING.remove(this);
         process.destroy();
         try {
             process.onExit().get(STOP_SECONDS, TimeUnit.SECONDS);
