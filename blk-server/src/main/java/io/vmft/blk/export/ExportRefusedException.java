@@ -10,6 +10,8 @@ public final class ExportRefusedException extends Exception {
         UNKNOWN,
         /** {@code NBD_REP_ERR_POLICY}: held by a VM, or a generation that is not admitted. */
         POLICY,
+        /** {@code NBD_REP_ERR_TLS_REQD} where TLS would help, {@code NBD_REP_ERR_POLICY} elsewhere: only for clients with a certificate. */
+        CERTIFICATE,
         /** {@code NBD_REP_ERR_SHUTDOWN} */
         SHUTDOWN
     }

@@ -2,8 +2,10 @@ package io.vmft.blk.nbd;
 
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.codec.DecoderException;
 import io.vmft.proto.nbd.NbdProtocolException;
 import java.io.IOException;
+import javax.net.ssl.SSLException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -22,6 +24,9 @@ final class ConnectionGuard extends ChannelInboundHandlerAdapter {
         if (ctx.channel().isOpen()) {
             switch (cause) {
                 case NbdProtocolException e -> cutLog.cut(ctx.channel(), String.valueOf(e.getMessage()));
+                case DecoderException e
+                when e.getCause() instanceof SSLException tls ->
+                    LOG.debug("NBD client {}: {}", CutLog.nameOf(ctx.channel()), tls.getMessage());
                 case IOException e -> LOG.debug("NBD client {}: {}", CutLog.nameOf(ctx.channel()), e.getMessage());
                 default -> LOG.error("NBD client {}: cut by a defect", CutLog.nameOf(ctx.channel()), cause);
             }

@@ -75,6 +75,11 @@ public sealed interface ListenAddress {
         }
     }
 
+    /** As {@link #uri}, for a client that speaks TLS. */
+    default String tlsUri(String exportName) {
+        return "nbds" + uri(exportName).substring("nbd".length());
+    }
+
     /** The NBD URI under which a client on this machine reaches {@code exportName} here. */
     String uri(String exportName);
 

@@ -4,12 +4,15 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.ssl.SslHandler;
+import io.netty.handler.ssl.SslHandshakeCompletionEvent;
 import io.netty.util.concurrent.Future;
 import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.Exports;
 import io.vmft.blk.export.ViewOwner;
+import io.vmft.blk.tls.CertificateName;
 import io.vmft.proto.nbd.Nbd;
 import io.vmft.proto.nbd.NbdClientFlags;
 import io.vmft.proto.nbd.NbdHeaders;
@@ -19,11 +22,11 @@ import io.vmft.proto.nbd.NbdServerDecoder;
 import io.vmft.proto.nbd.NbdServerEncoder;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Function;
-import java.util.function.Supplier;
+import javax.net.ssl.SSLException;
+import javax.net.ssl.SSLSession;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -37,39 +40,41 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
     private final MemoryShare memory;
     private final StorageThreads threads;
     private final NbdServerDecoder decoder;
+    private final Questions questions;
     private final CutLog cutLog;
 
-    private final ClientIdentity client = ClientIdentity.UNKNOWN;
+    private final @Nullable Tls tls;
+
+    private ClientIdentity client = ClientIdentity.UNKNOWN;
+    private boolean encrypted;
     private NbdClientFlags clientFlags = new NbdClientFlags(false, false);
     private NbdHeaders headers = NbdHeaders.SIMPLE;
     private MetaContexts metaContexts = MetaContexts.NONE;
     private int options;
     private @Nullable Future<?> deadline;
 
+    /**
+     * Begins with the connection.
+     *
+     * @param tls null: there is none
+     */
     NbdHandshake(
             Exports exports,
             NbdLimits limits,
             MemoryShare memory,
             StorageThreads threads,
+            @Nullable Tls tls,
             NbdServerDecoder decoder,
             CutLog cutLog) {
         this.exports = exports;
         this.limits = limits;
         this.memory = memory;
         this.threads = threads;
+        this.tls = tls;
         this.decoder = decoder;
+        this.questions = new Questions(threads.questions(), decoder);
         this.cutLog = cutLog;
     }
-
-    /** What storage said to a client that wants an export. */
-    private sealed interface Admission {
-        record Granted(ExportView view) implements Admission {}
-
-        record Refused(int replyType, String message) implements Admission {}
-    }
-
-    /** What an export answered, or why it may not be looked at. */
-    private record Looked<T>(@Nullable T found, Admission.@Nullable Refused refused) {}
 
     @Override
     public void channelActive(ChannelHandlerContext ctx) {
@@ -104,6 +109,8 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
     public void userEventTriggered(ChannelHandlerContext ctx, Object event) {
         if (event == NbdTransmission.Event.LEAVE) {
             close(ctx);
+        } else if (event instanceof SslHandshakeCompletionEvent completed) {
+            secured(ctx, completed);
         } else {
             ctx.fireUserEventTriggered(event);
         }
@@ -118,14 +125,19 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
             cut(ctx, "option " + option.code() + " without fixed newstyle");
             return;
         }
+        if (tls != null && tls.required() && !encrypted && !isAllowedInPlainText(option)) {
+            refuseInPlainText(ctx, option);
+            return;
+        }
         switch (option) {
+            case NbdOption.StartTls _ -> startTls(ctx, option);
             case NbdOption.ExportName _
             when headers == NbdHeaders.EXTENDED -> cut(ctx, "an export chosen by name alone after extended headers");
             case NbdOption.ExportName(String name) -> admit(ctx, name, option);
             case NbdOption.Go(String name, List<Integer> _) -> admit(ctx, name, option);
             case NbdOption.Describe(String name, List<Integer> wanted) ->
                 describe(ctx, option, name, view -> ExportInfo.replies(option.code(), name, wanted, view, headers));
-            case NbdOption.ListExports _ -> list(ctx);
+            case NbdOption.ListExports _ -> list(ctx, option);
             case NbdOption.StructuredReply _
             when headers == NbdHeaders.EXTENDED ->
                 refuse(ctx, option, Nbd.REP_ERR_EXT_HEADER_REQD, "extended headers were chosen before");
@@ -141,8 +153,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
                 reply(ctx, new NbdOptionReply.Ack(option.code()));
                 close(ctx);
             }
-            case NbdOption.StartTls _, NbdOption.Unknown _ ->
-                refuse(ctx, option, Nbd.REP_ERR_UNSUP, "this server does not know it");
+            case NbdOption.Unknown _ -> refuse(ctx, option, Nbd.REP_ERR_UNSUP, "this server does not know it");
             case NbdOption.Malformed(int code, int replyType, String text) -> {
                 if (code == Nbd.OPT_SET_META_CONTEXT) {
                     metaContexts = MetaContexts.NONE;
@@ -150,6 +161,46 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
                 refuse(ctx, option, replyType, text);
             }
         }
+    }
+
+    /** Of a server that demands TLS: the specification's mode FORCEDTLS. */
+    private static boolean isAllowedInPlainText(NbdOption option) {
+        return option instanceof NbdOption.Abort || option.code() == Nbd.OPT_STARTTLS;
+    }
+
+    private void refuseInPlainText(ChannelHandlerContext ctx, NbdOption option) {
+        if (option instanceof NbdOption.ExportName) {
+            cut(ctx, "an export chosen without TLS, which this server demands");
+        } else {
+            refuse(ctx, option, Nbd.REP_ERR_TLS_REQD, "this server demands TLS");
+        }
+    }
+
+    private void startTls(ChannelHandlerContext ctx, NbdOption option) {
+        if (tls == null) {
+            refuse(ctx, option, Nbd.REP_ERR_UNSUP, "this server has no TLS");
+        } else if (encrypted) {
+            refuse(ctx, option, Nbd.REP_ERR_INVALID, "TLS has begun already");
+        } else {
+            ask(ctx, option, tls::upgrade, upgrade -> {
+                decoder.startTls();
+                // What was said in plain text may have been said by anybody.
+                headers = NbdHeaders.SIMPLE;
+                metaContexts = MetaContexts.NONE;
+                encrypted = true;
+                reply(ctx, new NbdOptionReply.Ack(option.code()));
+                ctx.pipeline().addFirst(upgrade.newHandler(ctx.alloc(), limits.handshake()));
+            });
+        }
+    }
+
+    private void secured(ChannelHandlerContext ctx, SslHandshakeCompletionEvent completed) {
+        if (completed.isSuccess()) {
+            SSLSession session = ctx.pipeline().get(SslHandler.class).engine().getSession();
+            client = new ClientIdentity(CertificateName.ofPeer(session));
+        } else if (completed.cause() instanceof SSLException failure) {
+            cut(ctx, "TLS failed: " + Tls.reason(failure));
+        } // otherwise the connection ended meanwhile
     }
 
     private void choose(ChannelHandlerContext ctx, NbdOption option, NbdHeaders chosen) {
@@ -187,32 +238,14 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         }
     }
 
-    /** Runs {@code question} on a thread of its own, then {@code then} here; in between nothing is read. */
-    private <T> void ask(ChannelHandlerContext ctx, Supplier<T> question, Consumer<T> then) {
-        decoder.pause();
-        ctx.channel().config().setAutoRead(false);
-        threads.questions().execute(() -> {
-            try {
-                T answer = question.get();
-                ctx.executor().execute(() -> resume(ctx, then, answer));
-            } catch (RuntimeException e) {
-                ctx.channel().pipeline().fireExceptionCaught(e);
-            }
-        });
+    /** Asks storage; the client is told if it refuses. */
+    private <T> void ask(
+            ChannelHandlerContext ctx, NbdOption option, Questions.Question<T> question, Consumer<T> then) {
+        questions.ask(ctx, question, then, refusal -> refuse(ctx, option, refusal));
     }
 
-    private <T> void resume(ChannelHandlerContext ctx, Consumer<T> then, T answer) {
-        try {
-            then.accept(answer);
-            ctx.channel().config().setAutoRead(true);
-            decoder.resume();
-        } catch (RuntimeException e) {
-            ctx.channel().pipeline().fireExceptionCaught(e);
-        }
-    }
-
-    private void list(ChannelHandlerContext ctx) {
-        ask(ctx, () -> exports.names(client), names -> {
+    private void list(ChannelHandlerContext ctx, NbdOption option) {
+        ask(ctx, option, () -> exports.names(client), names -> {
             List<NbdOptionReply> replies = new ArrayList<>();
             names.forEach(name -> replies.add(new NbdOptionReply.Server(Nbd.OPT_LIST, name, "")));
             replies.add(new NbdOptionReply.Ack(Nbd.OPT_LIST));
@@ -240,7 +273,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         });
     }
 
-    /** Asks an export something without entering it; the client is told if it may not be looked at. */
+    /** Asks an export something without entering it. */
     private <T> void look(
             ChannelHandlerContext ctx,
             NbdOption option,
@@ -249,56 +282,33 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
             Consumer<T> then) {
         ask(
                 ctx,
+                option,
                 () -> {
-                    Admission admission = open(() -> exports.look(name, client));
-                    if (admission instanceof Admission.Granted(ExportView view)) {
-                        try (view) {
-                            return new Looked<T>(question.apply(view), null);
-                        }
+                    try (ExportView view = exports.look(name, client)) {
+                        return question.apply(view);
                     }
-                    return new Looked<T>(null, (Admission.Refused) admission);
                 },
-                looked -> {
-                    if (looked.refused() != null) {
-                        refuse(ctx, option, looked.refused());
-                    } else {
-                        then.accept(Objects.requireNonNull(looked.found()));
-                    }
-                });
+                then);
     }
 
     private void admit(ChannelHandlerContext ctx, String name, NbdOption option) {
         ViewOwner owner = new Owner(ctx.channel());
-        ask(ctx, () -> open(() -> exports.open(name, client, owner)), admission -> {
-            switch (admission) {
-                case Admission.Refused refused
-                when option instanceof NbdOption.ExportName -> cut(ctx, refused.message());
-                case Admission.Refused refused -> refuse(ctx, option, refused);
-                case Admission.Granted(ExportView view) -> start(ctx, name, option, view);
-            }
-        });
+        ask(ctx, option, () -> exports.open(name, client, owner), view -> start(ctx, name, option, view));
     }
 
-    /** Asks storage for a view. */
-    private interface Opening {
-        ExportView open() throws ExportRefusedException;
-    }
-
-    private static Admission open(Opening opening) {
-        try {
-            return new Admission.Granted(opening.open());
-        } catch (ExportRefusedException e) {
-            int replyType = switch (e.reason()) {
-                case UNKNOWN -> Nbd.REP_ERR_UNKNOWN;
-                case POLICY -> Nbd.REP_ERR_POLICY;
-                case SHUTDOWN -> Nbd.REP_ERR_SHUTDOWN;
-            };
-            return new Admission.Refused(replyType, String.valueOf(e.getMessage()));
+    private void refuse(ChannelHandlerContext ctx, NbdOption option, ExportRefusedException refusal) {
+        String message = String.valueOf(refusal.getMessage());
+        if (option instanceof NbdOption.ExportName) {
+            cut(ctx, message);
+            return;
         }
-    }
-
-    private void refuse(ChannelHandlerContext ctx, NbdOption option, Admission.Refused refused) {
-        refuse(ctx, option, refused.replyType(), refused.message());
+        int replyType = switch (refusal.reason()) {
+            case UNKNOWN -> Nbd.REP_ERR_UNKNOWN;
+            case POLICY -> Nbd.REP_ERR_POLICY;
+            case CERTIFICATE -> tls == null || encrypted ? Nbd.REP_ERR_POLICY : Nbd.REP_ERR_TLS_REQD;
+            case SHUTDOWN -> Nbd.REP_ERR_SHUTDOWN;
+        };
+        refuse(ctx, option, replyType, message);
     }
 
     private void refuse(ChannelHandlerContext ctx, NbdOption option, int replyType, String message) {

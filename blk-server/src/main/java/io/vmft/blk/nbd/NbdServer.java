@@ -9,6 +9,8 @@ import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoopGroup;
 import io.vmft.blk.export.Exports;
+import io.vmft.blk.tls.ServerCertificates;
+import io.vmft.blk.tls.TlsSettings;
 import io.vmft.proto.nbd.NbdServerDecoder;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -18,11 +20,12 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A listening NBD server: fixed newstyle handshake, structured replies.
+ * A listening NBD server: fixed newstyle handshake, structured replies, extended headers, metadata contexts, TLS.
  *
  * <p>Thread-safe. It owns its threads and sockets until {@link #close}; the {@link Exports} stay the caller's and must outlive it.
  *
@@ -41,17 +44,19 @@ public final class NbdServer implements AutoCloseable {
     private final NbdLimits limits;
     private final StorageThreads threads;
     private final MemoryShare memory;
+    private final @Nullable Tls tls;
     private final CutLog cutLog = new CutLog();
     private final Set<Channel> connections = ConcurrentHashMap.newKeySet();
     private final List<Channel> listeners = new ArrayList<>();
     private final List<ListenAddress> addresses = new ArrayList<>();
     private final List<UnixSocketFile> socketFiles = new ArrayList<>();
 
-    private NbdServer(Exports exports, NbdLimits limits) {
+    private NbdServer(Exports exports, NbdLimits limits, @Nullable TlsSettings tls) throws IOException {
         this.exports = exports;
         this.limits = limits;
         this.memory = new MemoryShare(limits);
         this.threads = new StorageThreads(limits);
+        this.tls = tls == null ? null : new Tls(ServerCertificates.load(tls), tls.required(), threads.questions());
         this.loops =
                 transport.loops("nbd-loop", Math.max(4, Runtime.getRuntime().availableProcessors()));
     }
@@ -59,10 +64,13 @@ public final class NbdServer implements AutoCloseable {
     /**
      * Starts serving on every address; when it returns, clients can connect.
      *
-     * @throws IOException if an address cannot be listened on; then nothing listens
+     * @param tls null: without
+     * @throws IOException if an address cannot be listened on, or the certificates cannot be used; then nothing listens
      */
-    public static NbdServer start(Exports exports, List<ListenAddress> addresses, NbdLimits limits) throws IOException {
-        NbdServer server = new NbdServer(exports, limits);
+    public static NbdServer start(
+            Exports exports, List<ListenAddress> addresses, NbdLimits limits, @Nullable TlsSettings tls)
+            throws IOException {
+        NbdServer server = new NbdServer(exports, limits, tls);
         try {
             for (ListenAddress address : addresses) {
                 server.listen(address);
@@ -72,6 +80,11 @@ public final class NbdServer implements AutoCloseable {
             throw e;
         }
         return server;
+    }
+
+    /** As above, without TLS. */
+    public static NbdServer start(Exports exports, List<ListenAddress> addresses, NbdLimits limits) throws IOException {
+        return start(exports, addresses, limits, null);
     }
 
     /** Where it listens, in the order asked for, with the ports that were found for port 0. */
@@ -143,7 +156,7 @@ public final class NbdServer implements AutoCloseable {
         NbdServerDecoder decoder = new NbdServerDecoder();
         channel.pipeline()
                 .addLast(decoder)
-                .addLast(new NbdHandshake(exports, limits, memory, threads, decoder, cutLog))
+                .addLast(new NbdHandshake(exports, limits, memory, threads, tls, decoder, cutLog))
                 .addLast(new ConnectionGuard(cutLog));
     }
 

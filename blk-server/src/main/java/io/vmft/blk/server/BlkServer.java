@@ -112,7 +112,7 @@ public final class BlkServer implements AutoCloseable {
                 new Coordinator(volumes, opened.journal(), meta, applier, InstantSource.system(), vms);
         ControlServer control = ControlServer.start(config.control(), coordinator);
         parts.push(control);
-        NbdServer nbd = NbdServer.start(volumes, config.listen(), config.nbdLimits());
+        NbdServer nbd = NbdServer.start(volumes, config.listen(), config.nbdLimits(), config.tls());
         parts.push(nbd);
         parts.push(() -> {
             budget.close();

@@ -3,6 +3,7 @@ package io.vmft.blk.server;
 import io.vmft.blk.file.StoreFiles;
 import io.vmft.blk.nbd.ListenAddress;
 import io.vmft.blk.nbd.NbdLimits;
+import io.vmft.blk.tls.TlsSettings;
 import io.vmft.blk.volume.Offer;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -20,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  * @param listen where NBD is served
  * @param control where engines connect (gRPC); port 0: any free port
  * @param admissionPatience how long a new connection waits for what those whose place it takes have under way
+ * @param tls how NBD connections are encrypted; null: not at all
  * @param snapshotLimitBytes of what committed views keep of the past, all together; beyond that they end
  * @param bootId of the running kernel: tells a power loss from a killed process
  * @param files how files are opened
@@ -32,6 +34,7 @@ public record BlkServerConfig(
         NbdLimits nbdLimits,
         JournalSettings journal,
         Duration admissionPatience,
+        @Nullable TlsSettings tls,
         long snapshotLimitBytes,
         String bootId,
         StoreFiles files) {
@@ -76,6 +79,7 @@ public record BlkServerConfig(
         private List<ListenAddress> listen = List.of();
         private List<VolumeSpec> volumes = List.of();
         private NbdLimits nbdLimits = NbdLimits.DEFAULT;
+        private @Nullable TlsSettings tls;
         private JournalSettings journal = JournalSettings.DEFAULT;
         private Duration admissionPatience = Offer.DEFAULT_PATIENCE;
         private long snapshotLimitBytes = DEFAULT_SNAPSHOT_LIMIT_BYTES;
@@ -106,6 +110,11 @@ public record BlkServerConfig(
 
         public Builder nbdLimits(NbdLimits limits) {
             nbdLimits = limits;
+            return this;
+        }
+
+        public Builder tls(@Nullable TlsSettings settings) {
+            tls = settings;
             return this;
         }
 
@@ -147,6 +156,11 @@ public record BlkServerConfig(
             return nbdLimits;
         }
 
+        @Nullable
+        TlsSettings tls() {
+            return tls;
+        }
+
         JournalSettings journal() {
             return journal;
         }
@@ -172,6 +186,7 @@ public record BlkServerConfig(
                     nbdLimits,
                     journal,
                     admissionPatience,
+                    tls,
                     snapshotLimitBytes,
                     bootId,
                     files);

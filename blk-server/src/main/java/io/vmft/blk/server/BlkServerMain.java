@@ -3,6 +3,7 @@ package io.vmft.blk.server;
 import io.vmft.blk.export.ClientIdentity;
 import io.vmft.blk.nbd.ListenAddress;
 import io.vmft.blk.nbd.NbdLimits;
+import io.vmft.blk.tls.TlsSettings;
 import io.vmft.config.ConfigException;
 import io.vmft.config.InvalidValueException;
 import java.io.IOException;
@@ -14,6 +15,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.function.Function;
@@ -76,6 +78,21 @@ public final class BlkServerMain implements Callable<Integer> {
             paramLabel = "NAME=IMAGE[,create=20G][,readonly][,exclusive][,allow=CLIENT]",
             description = "a raw image or block device to serve; with create= it is made if missing; repeatable")
     private List<String> volumes = new ArrayList<>();
+
+    @Option(
+            names = "--tls-certificates",
+            paramLabel = "DIR",
+            description = "speak TLS with the ca-cert.pem, server-cert.pem and server-key.pem in this folder")
+    private @Nullable Path tlsCertificates;
+
+    @Option(
+            names = "--tls",
+            paramLabel = "off|offered|required",
+            description = "whether NBD clients may, or must, use TLS (required where there are certificates, else off)")
+    private @Nullable String tls;
+
+    @Option(names = "--tls-verify-peer", description = "admit only clients that show a certificate of that authority")
+    private boolean tlsVerifyPeer;
 
     @Option(names = "--journal-limit", paramLabel = "SIZE", description = "journal above which writers wait (1G)")
     private @Nullable String journalLimit;
@@ -171,6 +188,7 @@ public final class BlkServerMain implements Callable<Integer> {
             settings.listen(addresses);
         }
         settings.nbdLimits(limits(settings.nbdLimits()));
+        settings.tls(tls(settings.tls()));
         JournalSettings journal = settings.journal();
         long limitBytes =
                 journalLimit == null ? journal.limitBytes() : option("--journal-limit", journalLimit, VolumeSpec::size);
@@ -196,6 +214,31 @@ public final class BlkServerMain implements Callable<Integer> {
         if (System.getProperty(POOL_LIMIT) == null) {
             System.setProperty(POOL_LIMIT, Long.toString(limits.memoryBytes() + POOL_SURPLUS_BYTES));
         }
+    }
+
+    private @Nullable TlsSettings tls(@Nullable TlsSettings declared) {
+        Path certificates = tlsCertificates != null || declared == null ? tlsCertificates : declared.certificates();
+        String mode = Objects.requireNonNullElseGet(
+                tls,
+                () -> certificates == null ? "off" : declared == null || declared.required() ? "required" : "offered");
+        return switch (mode) {
+            case "off" -> {
+                if (tlsVerifyPeer) {
+                    throw new IllegalArgumentException(
+                            "--tls-verify-peer means nothing without TLS; add --tls-certificates");
+                }
+                yield null;
+            }
+            case "offered", "required" -> {
+                if (certificates == null) {
+                    throw new IllegalArgumentException(
+                            "--tls " + mode + " needs certificates; add --tls-certificates DIR");
+                }
+                boolean verifyPeer = tlsVerifyPeer || (declared != null && declared.verifyPeer());
+                yield new TlsSettings(certificates, mode.equals("required"), verifyPeer);
+            }
+            default -> throw new IllegalArgumentException("--tls " + mode + " is not off, offered or required");
+        };
     }
 
     /** The file's volumes and those of the command line, which may not be the same ones: which would be meant? */
@@ -229,14 +272,19 @@ public final class BlkServerMain implements Callable<Integer> {
         ListenAddress.Tcp shown = new ListenAddress.Tcp(controlHost(config, control), control.getPort());
         StringBuilder line = new StringBuilder("ready control=").append(shown);
         for (ListenAddress address : server.nbdAddresses()) {
-            line.append(' ').append(address.uri(""));
+            line.append(' ').append(uri(config, address, ""));
         }
         for (ListenAddress address : server.nbdAddresses()) {
             for (String export : server.exports().names(ClientIdentity.UNKNOWN)) {
-                line.append(' ').append(address.uri(export));
+                line.append(' ').append(uri(config, address, export));
             }
         }
         return line.toString();
+    }
+
+    private static String uri(BlkServerConfig config, ListenAddress address, String export) {
+        TlsSettings tls = config.tls();
+        return tls != null && tls.required() ? address.tlsUri(export) : address.uri(export);
     }
 
     private static String controlHost(BlkServerConfig config, InetSocketAddress bound) {

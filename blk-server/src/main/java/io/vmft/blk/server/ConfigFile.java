@@ -2,6 +2,7 @@ package io.vmft.blk.server;
 
 import io.vmft.blk.nbd.ListenAddress;
 import io.vmft.blk.nbd.NbdLimits;
+import io.vmft.blk.tls.TlsSettings;
 import io.vmft.config.ConfigException;
 import io.vmft.config.Quantity;
 import io.vmft.config.Section;
@@ -22,7 +23,8 @@ import java.util.function.Function;
  */
 final class ConfigFile {
     private static final Set<String> KEYS =
-            Set.of("data", "listen", "control", "journal", "snapshot_limit", "limits", "volumes");
+            Set.of("data", "listen", "control", "tls", "journal", "snapshot_limit", "limits", "volumes");
+    private static final Set<String> TLS_KEYS = Set.of("certificates", "required", "verify_peer");
     private static final Set<String> JOURNAL_KEYS = Set.of("limit", "segment", "apply_interval", "writer_patience");
     private static final Set<String> LIMIT_KEYS = Set.of(
             "connections",
@@ -51,6 +53,10 @@ final class ConfigFile {
         List<ListenAddress> listen = top.list("listen", text -> listenAddress(top, text));
         settings.listen(listen);
         top.optional("control", ConfigFile::controlAddress).ifPresent(settings::control);
+        Optional<Section> tls = top.section("tls", TLS_KEYS);
+        if (tls.isPresent()) {
+            settings.tls(tls(tls.get()));
+        }
         Optional<Section> journal = top.section("journal", JOURNAL_KEYS);
         if (journal.isPresent()) {
             settings.journal(journal(journal.get()));
@@ -93,6 +99,13 @@ final class ConfigFile {
             case ListenAddress.Unix(Path path, int mode) -> new ListenAddress.Unix(section.path(path.toString()), mode);
             case ListenAddress.Tcp tcp -> tcp;
         };
+    }
+
+    private static TlsSettings tls(Section section) throws ConfigException {
+        Path certificates = section.required("certificates", section::path);
+        boolean required = section.get("required", true, Quantity::parseFlag);
+        boolean verifyPeer = section.get("verify_peer", false, Quantity::parseFlag);
+        return section.build(() -> new TlsSettings(certificates, required, verifyPeer));
     }
 
     private static JournalSettings journal(Section section) throws ConfigException {

@@ -100,7 +100,8 @@ public final class VolumeTable implements Exports {
                             : "there is no volume of that name");
         }
         if (!volume.offer().admits(client)) {
-            throw new ExportRefusedException(Reason.POLICY, notAdmitted(volume.name(), client));
+            Reason reason = client.certificateName() == null ? Reason.CERTIFICATE : Reason.POLICY;
+            throw new ExportRefusedException(reason, notAdmitted(volume.name(), client));
         }
         return volume;
     }

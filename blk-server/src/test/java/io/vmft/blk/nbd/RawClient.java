@@ -8,6 +8,8 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLSocket;
 
 /** A client that says literal bytes. */
 final class RawClient implements Closeable {
@@ -15,9 +17,9 @@ final class RawClient implements Closeable {
     static final String REQUEST = "25609513";
     private static final int PATIENCE_MILLIS = 20_000;
 
-    private final Socket socket = new Socket();
-    private final DataInputStream in;
-    private final OutputStream out;
+    private Socket socket = new Socket();
+    private DataInputStream in;
+    private OutputStream out;
 
     RawClient(ListenAddress address) throws IOException {
         ListenAddress.Tcp tcp = (ListenAddress.Tcp) address;
@@ -36,6 +38,33 @@ final class RawClient implements Closeable {
         client.go(export);
         client.takeOptionReplies();
         return client;
+    }
+
+    /** Goes on in TLS, in one of the versions, or any. */
+    SSLSocket startTls(SSLContext context, String... versions) throws IOException {
+        SSLSocket secure =
+                (SSLSocket) context.getSocketFactory().createSocket(socket, "localhost", socket.getPort(), true);
+        if (versions.length > 0) {
+            secure.setEnabledProtocols(versions);
+        }
+        secure.startHandshake();
+        socket = secure;
+        in = new DataInputStream(secure.getInputStream());
+        out = secure.getOutputStream();
+        return secure;
+    }
+
+    /** Takes whatever comes until the server has closed; of the handshake or transmission nothing may come. */
+    void expectClosedAfterAlert() throws IOException {
+        byte[] rest;
+        try {
+            rest = in.readAllBytes();
+        } catch (java.net.SocketException _) {
+            return; // reset: closed all the same
+        }
+        if (rest.length > 0 && rest[0] != 0x15) {
+            throw new AssertionError("the server said more: " + HexFormat.of().formatHex(rest));
+        }
     }
 
     void greet(String clientFlags) throws IOException {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.vmft.blk.nbd.ListenAddress;
 import io.vmft.blk.nbd.NbdLimits;
+import io.vmft.blk.tls.TlsSettings;
 import io.vmft.config.ConfigException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -43,6 +44,10 @@ class ConfigFileTest {
                   - unix:nbd.sock,mode=0660
                 control: 127.0.0.1:10810
                 journal: {limit: 256M, segment: 8M, apply_interval: 2s, writer_patience: 100ms}
+                tls:
+                  certificates: pki
+                  required: no
+                  verify_peer: yes
                 limits:
                   connections: 7
                   handshake: 3s
@@ -69,6 +74,7 @@ class ConfigFileTest {
         assertThat(config.control()).hasToString("/127.0.0.1:10810");
         assertThat(config.journal())
                 .isEqualTo(new JournalSettings(256 << 20, 8 << 20, Duration.ofSeconds(2), Duration.ofMillis(100)));
+        assertThat(config.tls()).isEqualTo(new TlsSettings(directory.resolve("pki"), false, true));
         assertThat(config.nbdLimits()).isEqualTo(new NbdLimits(7, Duration.ofSeconds(3), 9, 11, 4 << 20, 13, 5, 2));
         assertThat(config.volumes())
                 .containsExactly(
@@ -88,6 +94,14 @@ class ConfigFileTest {
         BlkServerConfig config = read(SMALLEST + "volumes: {a: {image: a.img}}");
         assertThat(config.journal()).isEqualTo(JournalSettings.DEFAULT);
         assertThat(config.nbdLimits()).isEqualTo(NbdLimits.DEFAULT);
+        assertThat(config.tls()).isNull();
+    }
+
+    @Test
+    void tlsIsDemandedUnlessItSaysOtherwise() throws Exception {
+        assertThat(read(SMALLEST + "tls: {certificates: /pki}\nvolumes: {a: {image: a.img}}")
+                        .tls())
+                .isEqualTo(new TlsSettings(Path.of("/pki"), true, false));
     }
 
     @Test
@@ -106,6 +120,8 @@ class ConfigFileTest {
             quoteCharacter = '`',
             value = {
                 "volume: {}                          | :4: volume: unknown key; known here: control, data, journal,",
+                "tls: {required: true}               | :4: tls.certificates: is missing",
+                "tls: {certificates: a, mode: x}     | :4: tls.mode: unknown key; known here: certificates, required, verify",
                 "data: again                         | :4: data: is given twice",
                 "listen: :1                          | :4: listen: is given twice",
                 "journal: 1G                         | :4: journal: must be a group",
