@@ -267,7 +267,7 @@ inline serveChange() {
             standing();
             if
             :: !MAY_TAKE(me.changeFrom) && !CURRENT(me.changeFrom) -> me.change = FENCED
-            :: !MAY_TAKE(me.changeFrom) && CURRENT(me.changeFrom) -> me.change = REFUSED
+            :: !MAY_TAKE(me.changeFrom) && CURRENT(me.changeFrom) -> me.gotGen = g; me.change = REFUSED
             :: MAY_TAKE(me.changeFrom) && chosen < me.oldest -> me.change = REFUSED
             :: else ->
                 /* The backup can go there, nothing safe is left behind, and disk and memory are of one moment. */
@@ -625,6 +625,13 @@ end:
     od
 }
 
+/* Of a refusal: the record that came with it was SYNCING. */
+#ifdef GIVE_UP_TAKEOVER
+#define STILL_SYNCING false
+#else
+#define STILL_SYNCING (me.gotGen != 0)
+#endif
+
 /* Suspicion: with a checkpoint in hand the arbiter is asked; without one there is nothing to take over. */
 inline suspect() {
     closeLink();
@@ -724,9 +731,14 @@ end:
         me.out = v;
         e = 0; v = 0
     }
-    :: d_step { me.role == STANDBY && me.phase == TAKING && (me.change == REFUSED || me.change == FENCED) ->
+    :: d_step { me.role == STANDBY && me.phase == TAKING && (me.change == FENCED || (me.change == REFUSED && !STILL_SYNCING)) ->
         answered();
         asStandby()
+    }
+    /* The first commit may be on its way. It asks again and again; the model, when the answer would be another. */
+    :: d_step { me.role == STANDBY && me.phase == TAKING && me.change == REFUSED && STILL_SYNCING && !(CURRENT(me.changeFrom) && mode == SYNCING) ->
+        me.change = ASKED;
+        me.gotGen = 0
     }
 
     /* An engine that ended is started again. */
@@ -743,7 +755,7 @@ end:
         if
         :: holder == h && me.role != STANDBY &&
                 !(mode == PROTECTED && you.role == STANDBY && you.gen == g &&
-                    ((you.phase == HOLDING && you.complete > 0) || (you.phase == TAKING && you.change == ASKED))) ->
+                    ((you.phase == HOLDING && you.complete > 0) || you.phase == TAKING)) ->
             excused = true
         :: me.role == STANDBY && (holder == h || (you.role != PRIMARY && you.role != DOOMED)) -> excused = true
         :: else -> skip

@@ -19,7 +19,6 @@ import io.vmft.engine.replication.Links;
 import io.vmft.engine.vm.GuestVm;
 import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.Mode;
-import io.vmft.proto.blk.v1.Refusal;
 import io.vmft.proto.blk.v1.TakeOverReply;
 import io.vmft.proto.blk.v1.TakeOverRequest;
 import io.vmft.proto.checkpoint.Frame;
@@ -77,7 +76,7 @@ public final class StandbyRole implements Role, LinkListener {
     private static final long MAX_FRAMES_BYTES = 4L << 20;
     private static final long STAGING_SLACK_BYTES = 64L << 20;
     private static final long LOOK_MILLIS = 1000;
-    private static final long STORAGE_RETRY_MILLIS = 200;
+    private static final long ASK_AGAIN_MILLIS = 200;
 
     private final EngineContext context;
     private final TookOver tookOver;
@@ -329,7 +328,7 @@ public final class StandbyRole implements Role, LinkListener {
         primary = null;
         StandbyEpochs held = epochs;
         StandbyEpochs.Range range = held == null ? null : held.takeOverRange();
-        if (range == null || state != State.HOLDING) {
+        if (held == null || range == null || state != State.HOLDING) {
             log.info(
                     "{}: primary {} left before there was anything to take over: {}",
                     context.vm(),
@@ -346,11 +345,11 @@ public final class StandbyRole implements Role, LinkListener {
                 reason,
                 range.oldest(),
                 range.newest());
-        takeOver(range, reason, System.nanoTime());
+        takeOver(held, range, reason, System.nanoTime());
     }
 
-    private void takeOver(StandbyEpochs.Range range, String reason, long suspectedNanos) {
-        if (state != State.TAKING_OVER) {
+    private void takeOver(StandbyEpochs held, StandbyEpochs.Range range, String reason, long suspectedNanos) {
+        if (state != State.TAKING_OVER || held != epochs) {
             return;
         }
         context.control()
@@ -364,22 +363,34 @@ public final class StandbyRole implements Role, LinkListener {
                         .build())
                 .whenCompleteAsync(
                         (reply, failure) -> {
-                            if (reply != null && reply.getRefusal().getCode() == Refusal.Code.STORAGE_FAILED) {
-                                // Nobody has the VM now: it is asked for until the block server can write again.
+                            if (reply != null && mayStillBeGranted(reply)) {
                                 log.warn(
-                                        "{}: not taken over yet, trying again: {}",
+                                        "{}: not taken over yet, asking on: {}",
                                         context.vm(),
                                         reply.getRefusal().getMessage());
                                 context.loop()
                                         .schedule(
-                                                () -> takeOver(range, reason, suspectedNanos),
-                                                STORAGE_RETRY_MILLIS,
+                                                () -> takeOver(held, range, reason, suspectedNanos),
+                                                ASK_AGAIN_MILLIS,
                                                 TimeUnit.MILLISECONDS);
                             } else {
                                 answered(reply, failure, reason, suspectedNanos);
                             }
                         },
                         context.loop());
+    }
+
+    /**
+     * Whether the same call may be granted later: then what is held here is kept. While the block server cannot write nobody has the
+     * VM. And in SYNCING the primary's first commit may be on its way; if it comes and the primary is gone, the VM is this backup's.
+     * Whatever else becomes of the VM raises its generation, and FENCED ends this.
+     */
+    private static boolean mayStillBeGranted(TakeOverReply reply) {
+        return switch (reply.getRefusal().getCode()) {
+            case STORAGE_FAILED -> true;
+            case WRONG_MODE -> reply.getRecord().getMode() == Mode.SYNCING;
+            default -> false;
+        };
     }
 
     private void answered(

@@ -32,8 +32,6 @@ final class SimulatedStandby {
     private @Nullable StandbyEpochs epochs;
     private long generation;
     private long standbyGeneration;
-    /** The arbiter said no, which this host may not know yet. */
-    private boolean refused;
 
     SimulatedStandby(SimulatedCluster cluster, SimulatedHost host) {
         this.cluster = cluster;
@@ -47,7 +45,7 @@ final class SimulatedStandby {
 
     /** Whether the VM will go on here if its primary of {@code current} dies now. */
     boolean canTakeOver(long current) {
-        return generation == current && (state == State.HOLDING || (state == State.TAKING_OVER && !refused));
+        return generation == current && (state == State.HOLDING || state == State.TAKING_OVER);
     }
 
     private void look() {
@@ -171,7 +169,6 @@ final class SimulatedStandby {
             return;
         }
         state = State.TAKING_OVER;
-        refused = false;
         takeOver(range);
     }
 
@@ -190,16 +187,14 @@ final class SimulatedStandby {
                 .ask(
                         host,
                         () -> isCurrent() && state == State.TAKING_OVER,
-                        storage -> {
-                            Answer answer = storage.takeOver(request);
-                            refused |= answer.refusal() != null && answer.refusal() != Refusal.Code.STORAGE_FAILED;
-                            return answer;
-                        },
+                        storage -> storage.takeOver(request),
                         answer -> answered(answer, range));
     }
 
     private void answered(Answer answer, StandbyEpochs.Range range) {
-        if (answer.refusal() == Refusal.Code.STORAGE_FAILED) {
+        if (answer.refusal() == Refusal.Code.STORAGE_FAILED
+                || (answer.refusal() == Refusal.Code.WRONG_MODE
+                        && answer.record().getMode() == Mode.SYNCING)) {
             host.later(RETRY_TICKS, () -> takeOver(range));
             return;
         }
