@@ -90,7 +90,7 @@ class VolumeOfferTest {
     void theListHoldsForAHeldVolumesGenerationsToo() {
         Engine engine = new Engine(server, "vm1", "closed");
         String primary = "closed@" + engine.open("hostA").getPrimaryGeneration();
-        assertThat(server.exports().names(HOST_A)).containsExactly(primary, "open");
+        assertThat(server.exports().names(HOST_A)).containsExactly("closed@committed", primary, "open");
         assertThat(server.exports().names(HOST_B)).containsExactly("open");
         assertThatThrownBy(() -> server.exports().open(primary, HOST_B, _ -> {}))
                 .isInstanceOf(ExportRefusedException.class)
