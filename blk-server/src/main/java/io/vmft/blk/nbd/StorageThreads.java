@@ -14,11 +14,20 @@ import java.util.concurrent.TimeUnit;
 final class StorageThreads implements AutoCloseable {
     private final ExecutorService io;
     private final ExecutorService flush;
-    private final ExecutorService questions = Executors.newVirtualThreadPerTaskExecutor();
+    private final ExecutorService questions;
 
     StorageThreads(NbdLimits limits) {
-        io = pool("nbd-io", limits.ioThreads());
-        flush = pool("nbd-flush", limits.flushThreads());
+        this(
+                pool("nbd-io", limits.ioThreads()),
+                pool("nbd-flush", limits.flushThreads()),
+                Executors.newVirtualThreadPerTaskExecutor());
+    }
+
+    /** On threads of the caller's making, which are closed with this. */
+    StorageThreads(ExecutorService io, ExecutorService flush, ExecutorService questions) {
+        this.io = io;
+        this.flush = flush;
+        this.questions = questions;
     }
 
     private static ExecutorService pool(String name, int threads) {
