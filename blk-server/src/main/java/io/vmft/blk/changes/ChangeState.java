@@ -26,7 +26,7 @@ record ChangeState(
         String bootId,
         @Nullable ImageStamp stamp,
         boolean clean) {
-    static final int MAX_POINTS = 1024;
+    static final int MAX_POINTS = 8192;
     static final ChangeState NONE = new ChangeState(0, 0, List.of(), "", null, true);
 
     private static final byte FORMAT = 1;

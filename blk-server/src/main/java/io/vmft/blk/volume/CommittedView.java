@@ -22,7 +22,9 @@ final class CommittedView implements ExportView {
     /** Null: it only describes. */
     private final @Nullable Pin pin;
 
-    private final String description;
+    /** For {@link Pins}, in which it names the point. */
+    private final String label;
+
     private final ViewOwner owner;
     private final AtomicBoolean told = new AtomicBoolean();
     private volatile boolean revoked;
@@ -30,15 +32,14 @@ final class CommittedView implements ExportView {
     CommittedView(Volume volume, Pin pin, ViewOwner owner) {
         this.volume = volume;
         this.pin = pin;
-        this.description = pin.description();
+        this.label = pin.label();
         this.owner = owner;
     }
 
-    CommittedView(Volume volume, @Nullable String description) {
+    CommittedView(Volume volume, String label) {
         this.volume = volume;
         this.pin = null;
-        this.description =
-                description == null ? volume.offer().description() + ", committed, pinned when opened" : description;
+        this.label = label;
         this.owner = _ -> {};
     }
 
@@ -146,7 +147,7 @@ final class CommittedView implements ExportView {
 
     @Override
     public String description() {
-        return description;
+        return pin == null ? volume.pins().describe(label) : pin.description();
     }
 
     void revoke() {

@@ -63,6 +63,10 @@ final class Pin {
     }
 
     String description() {
+        return description(volume, stand, vm);
+    }
+
+    static String description(Volume volume, Overlay.Stand stand, @Nullable String vm) {
         return volume.offer().description() + ", committed, point " + stand.point() + (vm == null ? "" : ", VM " + vm)
                 + (stand.epoch() == 0 ? "" : ", epoch " + stand.epoch());
     }

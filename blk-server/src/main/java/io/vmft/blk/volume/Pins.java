@@ -103,13 +103,22 @@ public final class Pins {
         }
     }
 
-    /** A view that only describes: of the point that others have open, or of none. */
+    /** A view that only describes. */
     CommittedView look(String which) throws ExportRefusedException {
-        String label = label(which);
+        return new CommittedView(volume, label(which));
+    }
+
+    /** Describes the point that others have open under the name, or one made for this. */
+    String describe(String label) {
         opening.lock();
         try {
             Pin pin = find(label);
-            return new CommittedView(volume, pin == null ? null : pin.description());
+            if (pin != null) {
+                return pin.description();
+            }
+            return makePoint((stand, vm) -> Pin.description(volume, stand, vm));
+        } catch (IOException e) {
+            return volume.offer().description() + ", committed, no point: " + e.getMessage();
         } finally {
             opening.unlock();
         }
@@ -130,33 +139,48 @@ public final class Pins {
                     Reason.POLICY,
                     volume.name() + " has " + MAX_PINS + " committed views open; close one, or use the name of one");
         }
-        volume.checkAlive();
-        // Newer than the last flush while the journal drains; elsewhere this does nothing.
-        volume.commitOpen();
         SavedBlocks saved = new SavedBlocks(space, original, volume.image().sizeBytes());
         try {
-            while (true) {
-                boolean changed = changedDirectly || volume.overlay().isChangedSincePoint();
-                Pin pin = register(label, changed ? changes.reserve(clock.millis()) : 0, saved);
-                if (pin != null) {
-                    LOG.info(
-                            "{}: point {} pinned for {}", volume.name(), pin.point(), label.isEmpty() ? EXPORT : label);
-                    return pin;
-                }
-            }
+            Pin pin = makePoint((stand, vm) -> {
+                Pin made = new Pin(volume, label, stand, vm, saved);
+                List<Pin> more = new ArrayList<>(pins);
+                more.add(made);
+                pins = List.copyOf(more);
+                return made;
+            });
+            LOG.info("{}: point {} pinned for {}", volume.name(), pin.point(), label.isEmpty() ? EXPORT : label);
+            return pin;
         } catch (IOException | RuntimeException e) {
             saved.close();
             throw e;
         }
     }
 
+    private interface PointUse<T> {
+        /** In one step with making the point, for whoever changes the image. Must not block. */
+        T use(Overlay.Stand stand, @Nullable String vm);
+    }
+
+    private <T> T makePoint(PointUse<T> use) throws IOException {
+        volume.checkAlive();
+        // Newer than the last flush while the journal drains; elsewhere this does nothing.
+        volume.commitOpen();
+        while (true) {
+            boolean changed = changedDirectly || volume.overlay().isChangedSincePoint();
+            T result = tryPoint(changed ? changes.reserve(clock.millis()) : 0, use);
+            if (result != null) {
+                return result;
+            }
+        }
+    }
+
     /**
-     * Makes the point and has it looked after, in one step for whoever changes the image.
+     * Makes the point.
      *
-     * @param next the point's number; 0: the newest point's, for nothing has changed since
+     * @param next its number; 0: the newest point's, for nothing has changed since
      * @return null if something has
      */
-    private @Nullable Pin register(String label, long next, SavedBlocks saved) {
+    private <T> @Nullable T tryPoint(long next, PointUse<T> use) {
         volume.closeGate();
         registering.lock();
         try {
@@ -171,11 +195,7 @@ public final class Pins {
                 changes.begin(stand.point());
             }
             changedDirectly = false;
-            Pin pin = new Pin(volume, label, stand, volume.admission().heldBy(), saved);
-            List<Pin> more = new ArrayList<>(pins);
-            more.add(pin);
-            pins = List.copyOf(more);
-            return pin;
+            return use.use(stand, volume.admission().heldBy());
         } finally {
             registering.unlock();
             volume.openGate();

@@ -145,12 +145,26 @@ class CommittedViewTest {
     }
 
     @Test
-    void lookingMakesNoPoint() throws Exception {
+    void lookingMakesAPointToStartFromAndKeepsNothing() throws Exception {
+        ExportView bare = engine.bare();
         ExportView look = server.exports().look("disk@committed", ClientIdentity.UNKNOWN);
-        assertThat(look.description()).isEqualTo("vmft volume disk, committed, pinned when opened");
-        assertThat(look.contexts("vmft:", true)).isEmpty();
+        assertThat(look.contexts("vmft:", true)).as("before anybody asked").isEmpty();
+        long point = Engine.point(look);
+        assertThat(Engine.point(look)).as("nothing changed").isEqualTo(point);
         assertThatThrownBy(() -> Blocks.read(look, 0)).isInstanceOf(IOException.class);
         look.close();
+        Blocks.write(bare, 16, 'a');
+        try (ExportView view = engine.view("@committed")) {
+            assertThat(changes(view, point))
+                    .containsExactly(
+                            new BlockStatus(64 << 10, 0),
+                            new BlockStatus(64 << 10, BlockStatus.DIRTY),
+                            new BlockStatus(SIZE - (128 << 10), 0));
+            Blocks.write(bare, 0, 'b');
+            assertThat(Engine.point(server.exports().look("disk@committed", ClientIdentity.UNKNOWN)))
+                    .as("others have it open")
+                    .isEqualTo(Engine.point(view));
+        }
     }
 
     @Test
