@@ -50,6 +50,10 @@ class StoragePowerLossIT {
             List<History.Entry> acknowledged = vm.client.history().entries();
             LedgerClient after = LedgerClient.start(vm.lab.namespace("c"), Lab.GUEST_ADDRESS, PATIENCE);
             after.awaitConnected();
+            await().atMost(PATIENCE).until(() -> {
+                after.check();
+                return after.history().size() >= 20;
+            });
             List<String> ledger = after.dump().lines().toList();
             assertThat(acknowledged).hasSizeGreaterThan(50);
             assertThat(ledger).hasSizeGreaterThan(acknowledged.size());
