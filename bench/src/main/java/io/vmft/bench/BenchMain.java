@@ -2,6 +2,7 @@ package io.vmft.bench;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import io.vmft.bench.copy.CopyBench;
 import io.vmft.bench.micro.MicroBench;
 import io.vmft.bench.nbd.MemoryBench;
 import io.vmft.bench.nbd.NbdBench;
@@ -29,7 +30,7 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true)
 public final class BenchMain implements Callable<Integer> {
     private static final List<Bench> BENCHES = Stream.concat(
-                    Stream.of(new NbdBench(), new MemoryBench()), MicroBench.all().stream())
+                    Stream.of(new NbdBench(), new MemoryBench(), new CopyBench()), MicroBench.all().stream())
             .toList();
 
     @Spec

@@ -41,7 +41,8 @@ public final class CopyBench implements Bench {
                 case NBDCOPY -> List.of("nbdcopy", "--flush", from, to);
                 case VMFT ->
                     List.of(
-                            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                            Path.of(System.getProperty("java.home"), "bin", "java")
+                                    .toString(),
                             "--enable-native-access=ALL-UNNAMED",
                             "--sun-misc-unsafe-memory-access=allow",
                             "-XX:+UseSerialGC",
@@ -179,7 +180,8 @@ public final class CopyBench implements Bench {
             Process process = start(program.command(from, to), folder);
             if (!process.waitFor(LONGEST_SECONDS, TimeUnit.SECONDS) || process.exitValue() != 0) {
                 process.destroyForcibly();
-                throw new IOException(program + " failed: " + Files.readString(folder.resolve("log")).strip());
+                throw new IOException(program + " failed: "
+                        + Files.readString(folder.resolve("log")).strip());
             }
             return (System.nanoTime() - begin) / 1e9;
         } finally {
