@@ -26,6 +26,9 @@ if [ "$which" = tls ]; then
     [ -e pki/client-cert.pem ] || SRCDIR=$work/libnbd/tests CERTTOOL=certtool sh "$work/libnbd/tests/make-pki.sh" pki > pki.log 2>&1
     VMFT_INTEROP_PKI=$build/pki
     export VMFT_INTEROP_PKI
+    # The scripts read it from the folder beside theirs; its only variable is where autoconf found the sources.
+    mkdir -p "$work/tests"
+    sed "s,@abs_top_srcdir@,$work/libnbd," "$work/libnbd/tests/functions.sh.in" > "$work/tests/functions.sh"
 fi
 if [ "$which" = tls ] && ! "$here/../vmft" blk-server --help | grep -q -e '--tls-certificates'; then
     echo "skipped libnbd tls: blk-server has no TLS"
@@ -38,7 +41,7 @@ for test in $tests; do
     [ "$source" = "$test" ] || set -- -DTLS -include "$here/tls-names.h"
     gcc -O2 -w "$@" -I. -I"$work/libnbd/common/include" -I"$work/libnbd/tests" -o "$test" \
         "$work/libnbd/tests/$source.c" -lnbd -lpthread
-    if sh "$work/libnbd/tests/$test.sh" > "$test.log" 2>&1; then
+    if bash "$work/libnbd/tests/$test.sh" > "$test.log" 2>&1; then
         echo "passed libnbd $test: $(sed -n 's/^I\/O requests: //p' "$test.log")"
     else
         echo "FAILED libnbd $test: $(tail -n 1 "$test.log") (all of it: $build/$test.log)"
