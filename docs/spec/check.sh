@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks the model with SPIN, and that SPIN finds every deliberate mistake. README.md says what and in which bounds.
 #   check.sh             every mistake, and the small bound, exhaustively
-#   check.sh --large     the small bound with one fault more, exhaustively, then a larger one by hashing (an hour)
+#   check.sh --large     the small bound with one fault more, exhaustively, then a larger one by hashing (a few minutes)
 #   check.sh --trace X   the shortest story SPIN has for mistake X, step by step
 # Needs spin and gcc. Exit status: 0 all as it must be, 1 not, 2 wrong arguments or a missing program.
 set -eu

@@ -12,16 +12,19 @@ import org.jspecify.annotations.Nullable;
 final class Schedule {
     private final Random random;
     private final @Nullable List<Runnable>[] ticks;
+    private final int calmFrom;
     private int now;
 
     /**
      * A run that has not begun.
      *
+     * @param calmFrom from this tick on nothing is unusual any more
      * @param end what is to happen after this tick does not happen
      */
     @SuppressWarnings({"unchecked", "rawtypes"}) // an array of lists
-    Schedule(long seed, int end) {
+    Schedule(long seed, int calmFrom, int end) {
         random = new Random(seed * 0x9E3779B97F4A7C15L);
+        this.calmFrom = calmFrom;
         ticks = new List[end + 1];
     }
 
@@ -51,9 +54,14 @@ final class Schedule {
         return least + random.nextInt(most - least + 1);
     }
 
+    /** Whether something unusual happens, which it does once in {@code n} times until all is calm. */
+    boolean unusual(int n) {
+        return now < calmFrom && onceIn(n);
+    }
+
     /** How long a message or a piece of work takes: mostly little. */
     long delay() {
-        return onceIn(10) ? random.nextInt(60) : random.nextInt(5);
+        return unusual(10) ? random.nextInt(60) : random.nextInt(5);
     }
 
     /** Lets everything happen. */

@@ -28,6 +28,7 @@ final class SimulatedCluster {
 
     private static final int FIRST_FAULT = 120;
     private static final int LAST_FAULT = 900;
+    private static final int CALM = 1500;
     private static final int END = 2600;
     /** Long enough for every timeout, retry and restart after the last fault. */
     private static final int LATEST_NEWS = 2200;
@@ -44,7 +45,7 @@ final class SimulatedCluster {
     private boolean excused;
 
     SimulatedCluster(long seed, Mistake mistake) {
-        this.schedule = new Schedule(seed, END);
+        this.schedule = new Schedule(seed, CALM, END);
         this.mistake = mistake;
         this.outside = new Outside(schedule);
         this.storage = new SimulatedStorage(schedule, outside, mistake);

@@ -46,7 +46,7 @@ final class SimulatedNetwork {
     }
 
     private boolean chance(int n) {
-        return noisy && schedule.onceIn(n);
+        return noisy && schedule.unusual(n);
     }
 
     /**

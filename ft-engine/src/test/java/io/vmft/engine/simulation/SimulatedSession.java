@@ -190,7 +190,7 @@ final class SimulatedSession {
             case Mark(long epoch) -> guest.mark(epoch);
             case Seal(long epoch) -> seal(epoch);
             case ConfirmSealed(long epoch) ->
-                endPause(epoch, !cluster.schedule().onceIn(20));
+                endPause(epoch, !cluster.schedule().unusual(20));
             case VoidPause(long epoch) -> endPause(epoch, false);
             case Abort(long epoch) -> toStandby((to, there) -> there.abort(to, epoch));
             case SendEnd(long epoch, long count) -> sendEnd(epoch);
