@@ -28,13 +28,13 @@ class BackupModelTest {
     private static final int BLOCK = 64 << 10;
     private static final int SIZE = 40 * BLOCK + 12_345;
     private static final int BLOCKS = 41;
-    private static final int STEPS = 150;
+    private static final int STEPS = 300;
 
     @TempDir
     private Path directory;
 
     @ParameterizedTest(name = "seed {0}")
-    @ValueSource(longs = {1, 2, 3, 4})
+    @ValueSource(longs = {1, 2, 3, 4, 5, 6})
     void everyViewStandsStillAndEveryDifferenceIsReported(long seed) throws Exception {
         try (Run run = new Run(seed)) {
             for (int step = 0; step < STEPS; step++) {
@@ -43,6 +43,7 @@ class BackupModelTest {
             }
             assertThat(run.cleanBlocks).as("blocks that need not be copied").isPositive();
             assertThat(run.zeroBytes).as("bytes that need not be read").isPositive();
+            assertThat(run.protectedCommits).as("commits").isPositive();
             assertThat(run.backups).as("views opened").hasSizeGreaterThan(5);
         }
     }
@@ -98,6 +99,7 @@ class BackupModelTest {
         private long writes;
         private long cleanBlocks;
         private long zeroBytes;
+        private long protectedCommits;
         private boolean held;
         private int label;
         private int life;
@@ -134,35 +136,50 @@ class BackupModelTest {
             int dice = random.nextInt(100);
             Mode mode = mode();
             boolean guarded = mode == Mode.SYNCING || mode == Mode.PROTECTED;
-            if (dice < 45) {
+            if (dice < 40) {
                 change();
-            } else if (dice < 58) {
+            } else if (dice < 50) {
                 pin();
-            } else if (dice < 62 && !lives.isEmpty()) {
-                lives.remove(random.nextInt(lives.size())).view().close();
-            } else if (dice < 74 && guarded) {
-                seal();
-            } else if (dice < 88 && guarded) {
-                commit();
-            } else if (dice < 91 && mode == Mode.PROTECTED) {
-                takeOver();
-            } else if (dice < 93 && guarded) {
-                engine.goSolo();
-                kept();
-            } else if (dice < 95 && held) {
-                engine.close();
-                held = false;
-                kept();
-            } else if (dice < 97) {
+            } else if (dice < 53) {
+                if (!lives.isEmpty()) {
+                    lives.remove(random.nextInt(lives.size())).view().close();
+                }
+            } else if (dice < 56) {
                 restart();
+            } else if (guarded) {
+                guardedStep(dice, mode);
+            } else if (dice < 70) {
+                change();
             } else if (!held) {
                 engine = new Engine(server, random.nextBoolean() ? "vm1" : "vm2", "disk");
                 engine.open("hostA");
                 epoch = engine.record().getSealedEpoch();
                 held = true;
                 kept();
-            } else if (mode == Mode.SOLO) {
+            } else if (dice < 92) {
                 engine.beginProtect("hostB");
+            } else {
+                engine.close();
+                held = false;
+                kept();
+            }
+        }
+
+        private void guardedStep(int dice, Mode mode) throws Exception {
+            if (dice < 72) {
+                seal();
+            } else if (dice < 92) {
+                commit();
+                protectedCommits++;
+            } else if (dice < 96 && mode == Mode.PROTECTED) {
+                takeOver();
+            } else if (dice < 98) {
+                engine.goSolo();
+                kept();
+            } else if (dice < 99) {
+                engine.close();
+                held = false;
+                kept();
             }
         }
 
@@ -279,7 +296,7 @@ class BackupModelTest {
             primary = null;
             if (otherBoot && held) {
                 current = committed.clone();
-                engine.open("hostA");
+                engine.open(engine.record().getPrimary());
                 kept();
             }
         }

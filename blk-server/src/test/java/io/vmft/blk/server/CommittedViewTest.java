@@ -17,6 +17,9 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
@@ -121,6 +124,39 @@ class CommittedViewTest {
         engine.close();
         Blocks.write(engine.bare(), 0, 'd');
         assertThat(Blocks.read(view, 0)).isEqualTo('a');
+        view.close();
+    }
+
+    @Test
+    void aBlockThatIsOverwrittenWhileItIsReadIsReadAsItWas() throws Exception {
+        ExportView bare = engine.bare();
+        Blocks.write(bare, 0, 'a');
+        ExportView view = engine.view("@committed");
+        CountDownLatch reading = new CountDownLatch(1);
+        CountDownLatch written = new CountDownLatch(1);
+        CompletableFuture<Integer> found = new CompletableFuture<>();
+        Thread reader = Thread.ofPlatform().unstarted(() -> {
+            try {
+                found.complete(Blocks.read(view, 0));
+            } catch (IOException | RuntimeException | Error e) {
+                found.completeExceptionally(e);
+            }
+        });
+        files.inject((call, path) -> {
+            if (call == FaultyFiles.Call.READ && Thread.currentThread() == reader) {
+                reading.countDown();
+                try {
+                    written.await();
+                } catch (InterruptedException e) {
+                    throw new IOException(e);
+                }
+            }
+        });
+        reader.start();
+        reading.await();
+        Blocks.write(bare, 0, 'b');
+        written.countDown();
+        assertThat(found.get(30, TimeUnit.SECONDS)).isEqualTo((int) 'a');
         view.close();
     }
 
