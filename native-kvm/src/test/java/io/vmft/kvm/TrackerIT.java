@@ -326,7 +326,7 @@ class TrackerIT {
 
     @Test
     void slotsThatNeverComeBackMakeTheCheckpointVoid() throws Exception {
-        try (Rig rig = new Rig(config(2, 64, Duration.ofMillis(300)), TestMachine.TCG, "pages=100")) {
+        try (Rig rig = new Rig(config(2, 64, Duration.ofSeconds(2)), TestMachine.TCG, "pages=100")) {
             rig.awaitGuest(1);
             rig.backup.onChunk = chunk -> {};
             assertThat(rig.checkpoint().valid()).isFalse();
