@@ -74,7 +74,8 @@ final class NbdChunks {
                     "a block status chunk of " + Long.toUnsignedString(payloadBytes) + " bytes");
         }
         long count = extentsBytes / extentBytes;
-        int limit = asked.one() ? 1 : Nbd.MAX_EXTENTS;
+        // Only the last extent may go beyond what was asked for, and none is empty.
+        long limit = asked.one() ? 1 : Math.min(asked.lengthBytes(), Nbd.MAX_EXTENTS);
         if (count > limit) {
             throw NbdProtocolException.malformed("a block status chunk of " + count + " extents, more than " + limit);
         }
