@@ -21,6 +21,7 @@ static const char *state_file;
 static atomic_int state_fd = -1;
 
 /* Of QEMU's main thread, from here on, but for harvested, which ram.lock guards. */
+static uint64_t opened_at;
 static uint64_t deadline_nanos;
 /* What the last pause found, until the next. */
 static uint64_t *harvested;
@@ -53,7 +54,8 @@ void checkpoint_opened(int fd) {
             "memory-backend",
             ram.path);
     }
-    deadline_nanos = sys_now_nanos() + staging.header.pause_timeout_nanos;
+    opened_at = sys_now_nanos();
+    deadline_nanos = opened_at + staging.header.pause_timeout_nanos;
     atomic_store(&state_fd, fd);
     control_pause_begin();
 }
@@ -62,8 +64,8 @@ bool checkpoint_is_state(int fd) {
     return fd >= 0 && fd == atomic_load(&state_fd);
 }
 
-/* Moves the pages dirtied since the last harvest to dirty; sources as in VMFT_SOURCES. */
-static uint64_t harvest(uint64_t *dirty, uint64_t *sources) {
+/* Moves the pages dirtied since the last harvest to dirty. */
+static uint64_t harvest(uint64_t *dirty, uint64_t *from_pagemap, uint64_t *from_dirty_log) {
     size_t words = bitmap_words(ram.pages);
     pthread_mutex_lock(&ram.lock);
     memcpy(dirty, ram.pending, words * sizeof *dirty);
@@ -81,11 +83,15 @@ static uint64_t harvest(uint64_t *dirty, uint64_t *sources) {
         }
     }
     pthread_mutex_unlock(&ram.lock);
-    *sources = (uint64_t)by_qemu | (uint64_t)by_guest << 32;
+    *from_pagemap = (uint64_t)by_qemu;
+    *from_dirty_log = (uint64_t)by_guest;
     return bitmap_count(dirty, words);
 }
 
-/* A slot that is free before the deadline, while the checkpoint is not void; or -1. */
+/*
+ * A slot that is free within the pause timeout, while the checkpoint is not void; or -1. Each slot has that time for itself: an engine
+ * that gives slots back slowly makes the pause long, and only one that gives none back makes the checkpoint void.
+ */
 static int wait_for_slot(uint64_t *waited_nanos) {
     if (control_verdict() == CONTROL_VOID) {
         return -1;
@@ -95,7 +101,8 @@ static int wait_for_slot(uint64_t *waited_nanos) {
         return slot;
     }
     uint64_t start = sys_now_nanos();
-    while (slot < 0 && control_wait(deadline_nanos) && control_verdict() != CONTROL_VOID) {
+    uint64_t deadline = start + staging.header.pause_timeout_nanos;
+    while (slot < 0 && control_wait(deadline) && control_verdict() != CONTROL_VOID) {
         slot = staging_free_slot();
     }
     *waited_nanos += sys_now_nanos() - start;
@@ -141,10 +148,14 @@ static bool copy_out(uint64_t *waited_nanos) {
     return true;
 }
 
+/* A thread that slept is not there again as soon as the answer is: for so long it asks without sleeping. */
+#define SPIN_NANOS 200000u
+
 static bool wait_for_seal(void) {
+    uint64_t spin_until = sys_now_nanos() + SPIN_NANOS;
     enum control_verdict verdict;
     while ((verdict = control_verdict()) == CONTROL_OPEN) {
-        if (!control_wait(deadline_nanos)) {
+        if (sys_now_nanos() >= spin_until && !control_wait(deadline_nanos)) {
             return false;
         }
     }
@@ -154,22 +165,17 @@ static bool wait_for_seal(void) {
 void checkpoint_closed(void) {
     atomic_store(&state_fd, -1);
     control_read_here(true);
-    uint64_t report[6];
-    uint64_t start = sys_now_nanos();
-    report[VMFT_DIRTY_PAGES] = harvest(harvested, &report[VMFT_SOURCES]);
-    uint64_t found = sys_now_nanos();
-    uint64_t slot_wait = 0;
-    bool valid = copy_out(&slot_wait);
-    uint64_t copied = sys_now_nanos();
+    uint64_t report[VMFT_VALUES] = {[VMFT_OPENED_AT] = opened_at, [VMFT_CLOSED_AT] = sys_now_nanos()};
+    report[VMFT_DIRTY_PAGES] = harvest(harvested, &report[VMFT_FROM_PAGEMAP], &report[VMFT_FROM_DIRTY_LOG]);
+    report[VMFT_FOUND_AT] = sys_now_nanos();
+    bool valid = copy_out(&report[VMFT_SLOT_WAIT]);
+    report[VMFT_COPIED_AT] = sys_now_nanos();
     valid = valid && wait_for_seal();
     uint64_t end = sys_now_nanos();
+    report[VMFT_ENDED_AT] = end;
     if (!valid) {
         checkpoint_take_back();
     }
-    report[VMFT_HARVEST_NANOS] = found - start;
-    report[VMFT_SLOT_WAIT_NANOS] = slot_wait;
-    report[VMFT_COPY_NANOS] = copied - found - slot_wait;
-    report[VMFT_SEAL_WAIT_NANOS] = end - copied;
     if (stopped_by_pause) {
         stopped_by_pause = false;
         keep_clock_thread = gettid();
@@ -186,8 +192,9 @@ void checkpoint_take_back(void) {
 }
 
 void checkpoint_harvest_live(uint64_t sequence) {
-    uint64_t sources;
-    uint64_t pages = harvest(live, &sources);
+    uint64_t from_pagemap;
+    uint64_t from_dirty_log;
+    uint64_t pages = harvest(live, &from_pagemap, &from_dirty_log);
     memcpy(staging_bitmap(), live, bitmap_words(ram.pages) * sizeof *live);
     control_live_done(sequence, pages);
 }

@@ -227,7 +227,7 @@ bool control_wait(uint64_t deadline_nanos) {
     return ppoll(&readable, 1, &timeout, NULL) != 0;
 }
 
-void control_pause_end(bool valid, const uint64_t values[6]) {
+void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]) {
     struct vmft_message message = {.type = VMFT_HARVESTED, .arg = valid, .epoch = inbox.epoch};
     memcpy(message.value, values, sizeof message.value);
     pthread_mutex_lock(&lock);

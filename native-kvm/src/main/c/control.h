@@ -49,7 +49,7 @@ enum control_verdict control_verdict(void);
 bool control_wait(uint64_t deadline_nanos);
 
 /* From PAUSED to DONE, or to IDLE if the checkpoint is void. Reports it, with values by enum vmft_harvested. */
-void control_pause_end(bool valid, const uint64_t values[6]);
+void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]);
 
 /* Reports a live harvest; another may be asked for. */
 void control_live_done(uint64_t sequence, uint64_t dirty_pages);

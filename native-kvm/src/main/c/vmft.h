@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VMFT_ABI 1u
+#define VMFT_ABI 2u
 #define VMFT_PAGE_BYTES 4096u
 #define VMFT_MAX_SLOTS 128u
 #define VMFT_MAX_PAGES_PER_SLOT (1u << 17)
@@ -32,22 +32,27 @@ enum vmft_type {
     VMFT_HARVEST_LIVE = 21, /* epoch: sequence number */
 };
 
+/* Moments are of CLOCK_MONOTONIC, in nanoseconds, and come in this order. */
 enum vmft_harvested {
     VMFT_DIRTY_PAGES,
-    VMFT_HARVEST_NANOS,
-    VMFT_COPY_NANOS,
-    VMFT_SLOT_WAIT_NANOS,
-    VMFT_SEAL_WAIT_NANOS,
-    VMFT_SOURCES, /* low half: pages from the page map; high half: from KVM's dirty log */
+    VMFT_OPENED_AT,      /* the state file was opened: the VM is stopped and drained */
+    VMFT_CLOSED_AT,      /* the state file is whole */
+    VMFT_FOUND_AT,       /* dirty pages are known */
+    VMFT_COPIED_AT,      /* and copied */
+    VMFT_ENDED_AT,       /* and the line is drawn, or the checkpoint is void: QEMU goes on */
+    VMFT_SLOT_WAIT,      /* nanoseconds between FOUND and COPIED in which no slot was free */
+    VMFT_FROM_PAGEMAP,   /* pages found dirty in the page map */
+    VMFT_FROM_DIRTY_LOG, /* and in KVM's dirty log */
+    VMFT_VALUES = 14,
 };
 
 struct vmft_message {
     uint32_t type;
     uint32_t arg;
     uint64_t epoch;
-    uint64_t value[6];
+    uint64_t value[VMFT_VALUES];
 };
-static_assert(sizeof(struct vmft_message) == 64, "messages are 64 bytes");
+static_assert(sizeof(struct vmft_message) == 128, "messages are 128 bytes");
 static_assert(offsetof(struct vmft_message, value) == 16, "values follow the epoch");
 
 /*

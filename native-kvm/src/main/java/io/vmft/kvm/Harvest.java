@@ -3,20 +3,51 @@ package io.vmft.kvm;
 /**
  * How a pause's harvest ended. All its chunks were reported before; QEMU goes on right after.
  *
+ * <p>Moments are of the kernel's monotonic clock in nanoseconds, which on Linux is that of {@link System#nanoTime}.
+ *
  * @param epoch as given to {@link Tracker#arm}
  * @param valid false when the checkpoint is void: its chunks do not count (their slots must still be given back), and the
  *     library keeps every page harvested as dirty for the next checkpoint
  * @param dirtyPages pages found dirty, those of void checkpoints before included
- * @param harvestNanos finding them
- * @param copyNanos copying them to slots
- * @param slotWaitNanos waiting for a free slot
- * @param sealWaitNanos waiting for {@link Tracker#sealed} when all else was done
+ * @param openedNanos when QEMU, the VM stopped and drained, began to write its state
+ * @param closedNanos when the state was whole
+ * @param foundNanos when the dirty pages were known
+ * @param copiedNanos when they were copied
+ * @param endedNanos when {@link Tracker#sealed} had come too, or the checkpoint was void
+ * @param slotWaitNanos how long copying waited for a free slot
  */
 public record Harvest(
         long epoch,
         boolean valid,
         long dirtyPages,
-        long harvestNanos,
-        long copyNanos,
-        long slotWaitNanos,
-        long sealWaitNanos) {}
+        long openedNanos,
+        long closedNanos,
+        long foundNanos,
+        long copiedNanos,
+        long endedNanos,
+        long slotWaitNanos) {
+    public Harvest {
+        if (closedNanos < openedNanos
+                || foundNanos < closedNanos
+                || copiedNanos < foundNanos
+                || endedNanos < copiedNanos
+                || slotWaitNanos > copiedNanos - foundNanos) {
+            throw new IllegalArgumentException("epoch " + epoch + ": a pause whose moments are out of order");
+        }
+    }
+
+    /** Finding the dirty pages. */
+    public long harvestNanos() {
+        return foundNanos - closedNanos;
+    }
+
+    /** Copying them to slots. */
+    public long copyNanos() {
+        return copiedNanos - foundNanos - slotWaitNanos;
+    }
+
+    /** Waiting for {@link Tracker#sealed} when all else was done. */
+    public long sealWaitNanos() {
+        return endedNanos - copiedNanos;
+    }
+}

@@ -10,14 +10,14 @@ import java.nio.charset.StandardCharsets;
  * A message from the library, as {@code vmft.h} lays it out: {@value #BYTES} bytes, little-endian.
  *
  * <pre>
- *  0        4        8                16       24       32       40       48       56      64
- *  ┌────────┬────────┬────────────────┬────────┬────────┬────────┬────────┬────────┬────────┐
- *  │ type   │ arg    │ epoch          │ value0 │ value1 │ value2 │ value3 │ value4 │ value5 │
- *  └────────┴────────┴────────────────┴────────┴────────┴────────┴────────┴────────┴────────┘
+ *  0        4        8                16       24              120     128
+ *  ┌────────┬────────┬────────────────┬────────┬────────┬ … ┬────────┐
+ *  │ type   │ arg    │ epoch          │ value0 │ value1 │   │ value13│
+ *  └────────┴────────┴────────────────┴────────┴────────┴ … ┴────────┘
  * </pre>
  */
 sealed interface LibraryMessage {
-    int BYTES = 64;
+    int BYTES = 128;
 
     record Greeting(Hello hello) implements LibraryMessage {}
 
@@ -43,21 +43,28 @@ sealed interface LibraryMessage {
             case 2 -> new Paused(epoch);
             case 3 -> new Filled(epoch, arg, Math.toIntExact(Math.min(notNegative(message, 0), Integer.MAX_VALUE)));
             case 4 ->
-                new Harvested(
-                        new Harvest(
-                                epoch,
-                                bool(arg),
-                                notNegative(message, 0),
-                                notNegative(message, 1),
-                                notNegative(message, 2),
-                                notNegative(message, 3),
-                                notNegative(message, 4)),
-                        Integer.toUnsignedLong(message.getInt(56)),
-                        Integer.toUnsignedLong(message.getInt(60)));
+                new Harvested(harvest(message, epoch, bool(arg)), notNegative(message, 7), notNegative(message, 8));
             case 5 -> new Live(epoch, notNegative(message, 0));
             case 6 -> new Failed(arg, text(message));
             default -> throw new ProtocolException("libvmft sent a message of unknown type " + type);
         };
+    }
+
+    private static Harvest harvest(ByteBuffer message, long epoch, boolean valid) throws ProtocolException {
+        try {
+            return new Harvest(
+                    epoch,
+                    valid,
+                    notNegative(message, 0),
+                    notNegative(message, 1),
+                    notNegative(message, 2),
+                    notNegative(message, 3),
+                    notNegative(message, 4),
+                    notNegative(message, 5),
+                    notNegative(message, 6));
+        } catch (IllegalArgumentException e) {
+            throw new ProtocolException("libvmft reported " + e.getMessage());
+        }
     }
 
     private static boolean bool(int arg) throws ProtocolException {

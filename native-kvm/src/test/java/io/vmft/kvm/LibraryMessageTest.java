@@ -29,8 +29,9 @@ class LibraryMessageTest {
         assertThat(LibraryMessage.decode(bytes("03000000 05000000 0700000000000000 0001000000000000")))
                 .isEqualTo(new LibraryMessage.Filled(7, 5, 256));
         assertThat(LibraryMessage.decode(bytes("04000000 01000000 0700000000000000 0100000000000000 0200000000000000"
-                        + "0300000000000000 0400000000000000 0500000000000000 06000000 07000000")))
-                .isEqualTo(new LibraryMessage.Harvested(new Harvest(7, true, 1, 2, 3, 4, 5), 6, 7));
+                        + "0300000000000000 0500000000000000 0800000000000000 0d00000000000000 0100000000000000"
+                        + "0700000000000000 0900000000000000")))
+                .isEqualTo(new LibraryMessage.Harvested(new Harvest(7, true, 1, 2, 3, 5, 8, 13, 1), 7, 9));
         assertThat(LibraryMessage.decode(bytes("05000000 00000000 0900000000000000 0200000000000000")))
                 .isEqualTo(new LibraryMessage.Live(9, 2));
         assertThat(LibraryMessage.decode(bytes("06000000 0c000000 0000000000000000 6e6f206d656d6f7279")))
@@ -39,8 +40,8 @@ class LibraryMessageTest {
 
     @Test
     void anErrorsTextMayFillTheMessage() throws IOException {
-        assertThat(LibraryMessage.decode(bytes("06000000 00000000 0000000000000000" + "78".repeat(48))))
-                .isEqualTo(new LibraryMessage.Failed(0, "x".repeat(48)));
+        assertThat(LibraryMessage.decode(bytes("06000000 00000000 0000000000000000" + "78".repeat(112))))
+                .isEqualTo(new LibraryMessage.Failed(0, "x".repeat(112)));
     }
 
     @Test
@@ -66,6 +67,11 @@ class LibraryMessageTest {
                 "03000000 00000000 0000000000000000 ffffffffffffffff",
                 "05000000 00000000 0000000000000000 ffffffffffffffff",
                 "04000000 01000000 0000000000000000 0000000000000000 0000000000000000 ffffffffffffffff",
+                // moments out of order
+                "04000000 01000000 0000000000000000 0000000000000000 0200000000000000 0100000000000000",
+                // a longer wait for slots than copying took
+                "04000000 01000000 0000000000000000 0000000000000000 0000000000000000 0000000000000000"
+                        + "0000000000000000 0100000000000000 0100000000000000 0200000000000000",
                 // neither valid nor void
                 "04000000 02000000",
             })
@@ -96,7 +102,7 @@ class LibraryMessageTest {
         message.encode(buffer, arg, epoch);
         assertThat(buffer.remaining()).isEqualTo(LibraryMessage.BYTES);
         String hex = HexFormat.of().formatHex(buffer.array());
-        assertThat(hex.substring(32)).isEqualTo("00".repeat(48));
+        assertThat(hex.substring(32)).isEqualTo("00".repeat(112));
         return hex;
     }
 }
