@@ -16,6 +16,8 @@ import io.vmft.engine.primary.PrimaryRole;
 import io.vmft.engine.qemu.QemuInfo;
 import io.vmft.engine.qemu.QemuProbe;
 import io.vmft.engine.standby.StandbyRole;
+import io.vmft.engine.thread.PauseThreads;
+import io.vmft.engine.thread.SchedulingException;
 import io.vmft.engine.vm.GuestVm;
 import io.vmft.engine.vm.VmPaths;
 import io.vmft.proto.blk.v1.ArbiterRecord;
@@ -89,10 +91,13 @@ public final class Engine implements AutoCloseable {
         MultiThreadIoEventLoopGroup group = null;
         try {
             QemuInfo qemu = QemuProbe.probe(config);
+            PauseThreads threads = PauseThreads.of(config.protection());
+            threads.check();
             paths = VmPaths.take(runDir, config.name());
             group = new MultiThreadIoEventLoopGroup(
                     1, new DefaultThreadFactory(config.name() + "-engine", true), EpollIoHandler.newFactory());
             EventLoop loop = group.next();
+            loop.execute(threads::enlist);
             log.info(
                     "{}: QEMU {}, machine {}, {}",
                     config.name(),
@@ -107,11 +112,11 @@ public final class Engine implements AutoCloseable {
                             host,
                             paths,
                             loop,
-                            new BlkControl(config.control().toString(), loop)),
+                            new BlkControl(config.control().toString(), loop, threads::enlist)),
                     group);
             engine.monitor = MonitorServer.open(VmPaths.monitorSocket(runDir, config.name()), engine::command);
             return engine;
-        } catch (IOException | ConfigException e) {
+        } catch (IOException | ConfigException | SchedulingException e) {
             if (group != null) {
                 group.shutdownGracefully(0, 0, TimeUnit.SECONDS);
             }
@@ -217,14 +222,30 @@ public final class Engine implements AutoCloseable {
         String[] words = line.split("\\s+", 2);
         return switch (words[0]) {
             case "status" -> status().thenApply(Engine::json);
+            case "epochs" -> epochs(words.length > 1 ? words[1] : "0");
             case "protect" -> protect(words.length > 1 ? words[1] : "");
             case "pause" -> onLoop(Role::pause).thenApply(epoch -> context.vm() + ": paused at epoch " + epoch);
             case "resume" -> onLoop(Role::resume).thenApply(done -> context.vm() + ": goes on");
             case "stop" -> stop("an operator said so").thenApply(done -> context.vm() + ": ended");
             default ->
-                CompletableFuture.failedFuture(new EngineException("\"" + words[0]
-                        + "\" is no command; there are status, protect [HOST:PORT], pause, resume and stop"));
+                CompletableFuture.failedFuture(
+                        new EngineException(
+                                "\"" + words[0]
+                                        + "\" is no command; there are status, epochs [AFTER], protect [HOST:PORT], pause, resume and stop"));
         };
+    }
+
+    private CompletableFuture<String> epochs(String after) {
+        long epoch;
+        try {
+            epoch = Long.parseUnsignedLong(after);
+        } catch (NumberFormatException e) {
+            return CompletableFuture.failedFuture(new EngineException(
+                    "\"" + after + "\" is no epoch; give a number, or nothing for all that are kept", e));
+        }
+        // Thousands of numbers: not written on the loop, where a pause may wait.
+        return onLoop(current -> CompletableFuture.completedFuture(current.epochsAfter(epoch)))
+                .thenApplyAsync(Engine::json);
     }
 
     private CompletableFuture<String> protect(String address) {
@@ -250,11 +271,11 @@ public final class Engine implements AutoCloseable {
                 .thenCompose(java.util.function.Function.identity());
     }
 
-    private static String json(EngineStatus status) {
+    private static String json(Object records) {
         try {
-            return JSON.writeValueAsString(status);
+            return JSON.writeValueAsString(records);
         } catch (JsonProcessingException e) {
-            throw new IllegalStateException("a record of numbers and strings can be written", e);
+            throw new IllegalStateException("records of numbers and strings can be written", e);
         }
     }
 

@@ -6,6 +6,7 @@ import io.vmft.engine.config.Fingerprint;
 import io.vmft.engine.config.VmConfig;
 import io.vmft.engine.qemu.QemuInfo;
 import io.vmft.engine.replication.LinkConfig;
+import io.vmft.engine.thread.PauseThreads;
 import io.vmft.engine.vm.VmPaths;
 
 /**
@@ -26,6 +27,10 @@ public record EngineContext(
     /** The VM's name. */
     public String vm() {
         return config.name();
+    }
+
+    public PauseThreads pauseThreads() {
+        return PauseThreads.of(config.protection());
     }
 
     public LinkConfig linkConfig() {

@@ -10,6 +10,7 @@ import io.vmft.engine.vm.VmPaths;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -30,6 +31,7 @@ import picocli.CommandLine.Parameters;
             EngineMain.Standby.class,
             EngineMain.Protect.class,
             EngineMain.Status.class,
+            EngineMain.Epochs.class,
             EngineMain.Pause.class,
             EngineMain.Resume.class,
             EngineMain.Stop.class
@@ -193,14 +195,40 @@ public final class EngineMain {
                 return askAndPrint("status");
             }
             JsonNode status = new ObjectMapper().readTree(ask("status"));
-            status.properties()
-                    .forEach(entry -> System.out.printf(
-                            "%-18s %s%n",
-                            entry.getKey(),
-                            entry.getValue().isNull()
-                                    ? "-"
-                                    : entry.getValue().asText(entry.getValue().toString())));
+            status.properties().forEach(entry -> print(entry.getKey(), entry.getValue()));
             return 0;
+        }
+
+        private static void print(String name, JsonNode value) {
+            if (name.equals("phases")) {
+                value.properties().forEach(phase -> {
+                    JsonNode millis = phase.getValue();
+                    System.out.printf(
+                            Locale.ROOT,
+                            "%-18s p50 %.3f ms, p99 %.3f ms, max %.3f ms%n",
+                            "  " + phase.getKey(),
+                            millis.path("ms_p50").asDouble(),
+                            millis.path("ms_p99").asDouble(),
+                            millis.path("ms_max").asDouble());
+                });
+            } else {
+                System.out.printf("%-18s %s%n", name, value.isNull() ? "-" : value.asText(value.toString()));
+            }
+        }
+    }
+
+    @Command(name = "epochs", description = "The moments of the last epochs, in nanoseconds, as one JSON array.")
+    static final class Epochs extends Question {
+        @Parameters(
+                index = "1",
+                arity = "0..1",
+                paramLabel = "AFTER",
+                description = "Only epochs after this one (default: all that are kept).")
+        String after = "";
+
+        @Override
+        public Integer call() throws EngineException {
+            return askAndPrint(("epochs " + after).strip());
         }
     }
 

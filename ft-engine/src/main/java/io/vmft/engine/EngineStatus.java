@@ -1,6 +1,8 @@
 package io.vmft.engine;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import io.vmft.engine.epoch.EpochStats;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -12,6 +14,8 @@ import org.jspecify.annotations.Nullable;
  * @param completeEpoch the newest epoch the backup holds whole
  * @param epochs checkpoints committed since this engine became what it is
  * @param pauseMsP50 by QEMU's own STOP and RESUME events
+ * @param phases how long each part of an epoch's checkpoint takes, by the names of {@link io.vmft.engine.epoch.Phase}; empty on a standby
+ * @param throttledMs how long, in all, epochs were lengthened and the guest stood still because backup or block server were slow
  * @param dirtyPagesLast pages of the last checkpoint
  * @param heldFrames guest output waiting for its commit now
  * @param peer the other engine's address, if there is one
@@ -31,6 +35,8 @@ public record EngineStatus(
         @JsonProperty("void_checkpoints") long voidCheckpoints,
         @JsonProperty("pause_ms_p50") double pauseMsP50,
         @JsonProperty("pause_ms_p99") double pauseMsP99,
+        @JsonProperty("phases") Map<String, EpochStats.Summary> phases,
+        @JsonProperty("throttled_ms") double throttledMs,
         @JsonProperty("dirty_pages_last") long dirtyPagesLast,
         @JsonProperty("held_frames") long heldFrames,
         @JsonProperty("accelerator") String accelerator,

@@ -1,6 +1,8 @@
 package io.vmft.engine;
 
 import io.vmft.engine.config.Endpoint.HostPort;
+import io.vmft.engine.epoch.EpochTimes;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 
@@ -8,6 +10,9 @@ import java.util.concurrent.CompletableFuture;
 public interface Role {
     /** How things stand, for an operator or a script. */
     EngineStatus status();
+
+    /** The last epochs one by one, those after {@code epoch}, oldest first; empty unless this host runs the VM. */
+    List<EpochTimes> epochsAfter(long epoch);
 
     /**
      * Protects the VM on a standby.

@@ -1,15 +1,22 @@
 package io.vmft.blk.control;
 
+import com.google.common.util.concurrent.MoreExecutors;
+import io.grpc.Metadata;
 import io.grpc.Server;
+import io.grpc.ServerCall;
+import io.grpc.ServerCallExecutorSupplier;
 import io.grpc.netty.NettyServerBuilder;
+import io.vmft.proto.blk.v1.EpochsGrpc;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
-/** Listens for engines. Calls run on threads of its own, because they wait for disks. */
+/** Listens for engines. Calls run on threads of its own, because they wait for disks; seals do not. */
 public final class ControlServer implements AutoCloseable {
     private static final int THREADS = 32;
     private static final int MAX_MESSAGE_BYTES = 64 << 10;
@@ -40,7 +47,10 @@ public final class ControlServer implements AutoCloseable {
         executor.allowCoreThreadTimeOut(true);
         try {
             Server server = NettyServerBuilder.forAddress(address)
-                    .executor(executor)
+                    // A guest stands still while a seal is on its way, and a seal waits for no disk: it is not handed
+                    // to another thread.
+                    .executor(MoreExecutors.directExecutor())
+                    .callExecutor(onlySealsAreDirect(executor))
                     .maxInboundMessageSize(MAX_MESSAGE_BYTES)
                     .maxConcurrentCallsPerConnection(MAX_CALLS_PER_CONNECTION)
                     .permitKeepAliveTime(5, TimeUnit.SECONDS)
@@ -58,6 +68,19 @@ public final class ControlServer implements AutoCloseable {
                             + cause.getMessage() + "; stop what listens there or choose another --control",
                     e);
         }
+    }
+
+    private static ServerCallExecutorSupplier onlySealsAreDirect(Executor others) {
+        return new ServerCallExecutorSupplier() {
+            @Override
+            public <Q, A> @Nullable Executor getExecutor(ServerCall<Q, A> call, Metadata metadata) {
+                return call.getMethodDescriptor()
+                                .getFullMethodName()
+                                .equals(EpochsGrpc.getSealMethod().getFullMethodName())
+                        ? null
+                        : others;
+            }
+        };
     }
 
     public InetSocketAddress address() {

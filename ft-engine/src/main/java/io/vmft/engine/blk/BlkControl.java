@@ -9,6 +9,10 @@ import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.epoll.EpollSocketChannel;
+import io.netty.util.concurrent.DefaultThreadFactory;
 import io.vmft.proto.blk.v1.ArbiterGrpc;
 import io.vmft.proto.blk.v1.ArbiterReply;
 import io.vmft.proto.blk.v1.BeginProtectRequest;
@@ -44,10 +48,12 @@ import org.slf4j.LoggerFactory;
 public final class BlkControl implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(BlkControl.class);
     private static final Duration ATTEMPT = Duration.ofSeconds(5);
+    private static final long CLOSE_SECONDS = 5;
     private static final Duration RECONNECT = Duration.ofMillis(200);
 
     private final String address;
     private final ScheduledExecutorService timer;
+    private final MultiThreadIoEventLoopGroup group;
     private final ManagedChannel channel;
     private final ArbiterGrpc.ArbiterFutureStub arbiter;
     private final EpochsGrpc.EpochsFutureStub epochs;
@@ -58,11 +64,17 @@ public final class BlkControl implements AutoCloseable {
      *
      * @param address {@code HOST:PORT}
      * @param timer for reconnecting; stays the caller's
+     * @param onThread run first by the thread that carries the calls
      */
-    public BlkControl(String address, ScheduledExecutorService timer) {
+    public BlkControl(String address, ScheduledExecutorService timer, Runnable onThread) {
         this.address = address;
+        this.group = new MultiThreadIoEventLoopGroup(
+                1, new DefaultThreadFactory("blk-control", true), EpollIoHandler.newFactory());
+        group.execute(onThread);
         this.timer = timer;
         this.channel = NettyChannelBuilder.forTarget("dns:///" + address)
+                .eventLoopGroup(group)
+                .channelType(EpollSocketChannel.class)
                 .usePlaintext()
                 .directExecutor()
                 .keepAliveTime(5, TimeUnit.SECONDS)
@@ -116,6 +128,27 @@ public final class BlkControl implements AutoCloseable {
         return toFuture(epochs.withDeadlineAfter(limit).seal(request));
     }
 
+    /**
+     * Asks for as many seals as make a JVM compile the way of one, here and at the server, one after the other. They name generation 0, which
+     * nobody ever holds: each is refused and changes nothing. Completes when all were answered, or one was not.
+     */
+    public CompletableFuture<Void> warmUp(String vm, int calls) {
+        CompletableFuture<Void> done = new CompletableFuture<>();
+        warmUp(vm, calls, done);
+        return done;
+    }
+
+    private void warmUp(String vm, int calls, CompletableFuture<Void> done) {
+        if (calls == 0 || closed) {
+            done.complete(null);
+            return;
+        }
+        // On the timer's thread in between: each answer's thread asking the next would be a stack as deep as there are
+        // calls.
+        seal(vm, 0, 0, ATTEMPT)
+                .whenCompleteAsync((refused, failure) -> warmUp(vm, failure == null ? calls - 1 : 0, done), timer);
+    }
+
     public CompletableFuture<EpochReply> commit(String vm, long generation, long epoch) {
         CommitRequest request = CommitRequest.newBuilder()
                 .setVm(vm)
@@ -130,6 +163,7 @@ public final class BlkControl implements AutoCloseable {
     public void close() {
         closed = true;
         channel.shutdownNow();
+        group.shutdownGracefully(0, CLOSE_SECONDS, TimeUnit.SECONDS);
     }
 
     private ArbiterGrpc.ArbiterFutureStub arbiter() {

@@ -19,6 +19,8 @@ import java.util.List;
  * @param listen where this host listens as a standby; port 0 takes a free one
  * @param stagingBytes bound of copied pages that were not sent yet (primary), and of one epoch's pages in memory
  * @param heldFramesBytes bound, for each network card, of guest output held until its epoch is committed
+ * @param cpuAffinity processors for the engine's threads that a paused guest waits for
+ * @param nice of those threads and QEMU's main thread, as in {@code nice(1)}; -20 to 19, 0: as they are
  */
 public record Protection(
         Duration epoch,
@@ -29,7 +31,9 @@ public record Protection(
         boolean auto,
         HostPort listen,
         long stagingBytes,
-        long heldFramesBytes) {
+        long heldFramesBytes,
+        CpuList cpuAffinity,
+        int nice) {
 
     /** What a file without a {@code protection} section means. */
     public static final Protection DEFAULT = new Protection(
@@ -41,7 +45,9 @@ public record Protection(
             true,
             new HostPort("0.0.0.0", 4441),
             64L << 20,
-            16L << 20);
+            16L << 20,
+            CpuList.ANY,
+            0);
 
     private static final int MAX_STANDBYS = 16;
 
@@ -73,6 +79,7 @@ public record Protection(
                 heldFramesBytes >= 256L << 10 && heldFramesBytes <= 1L << 30,
                 "held_frames",
                 Quantity.sizeInWords(heldFramesBytes) + " is not between 256K and 1G");
+        require(nice >= -20 && nice <= 19, "nice", nice + " is not between -20 and 19");
     }
 
     private static boolean isBetween(Duration value, Duration least, Duration most) {

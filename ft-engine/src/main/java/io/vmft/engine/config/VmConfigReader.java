@@ -43,7 +43,9 @@ final class VmConfigReader {
             "auto",
             "listen",
             "staging",
-            "held_frames");
+            "held_frames",
+            "cpu_affinity",
+            "nice");
 
     private VmConfigReader() {}
 
@@ -118,6 +120,14 @@ final class VmConfigReader {
         return Optional.empty();
     }
 
+    private static int parseNice(String text) {
+        try {
+            return Integer.parseInt(text.strip());
+        } catch (NumberFormatException e) {
+            throw new IllegalArgumentException("\"" + text + "\" is not a number; write it like -10", e);
+        }
+    }
+
     private static Protection protection(Section top) throws ConfigException {
         Optional<Section> given = top.section("protection", PROTECTION_KEYS);
         if (given.isEmpty()) {
@@ -134,7 +144,19 @@ final class VmConfigReader {
         HostPort listen = section.get("listen", fallback.listen(), HostPort::parse);
         long stagingBytes = section.get("staging", fallback.stagingBytes(), Quantity::parseSize);
         long heldFramesBytes = section.get("held_frames", fallback.heldFramesBytes(), Quantity::parseSize);
+        CpuList cpuAffinity = section.get("cpu_affinity", fallback.cpuAffinity(), CpuList::parse);
+        int nice = section.get("nice", fallback.nice(), VmConfigReader::parseNice);
         return section.build(() -> new Protection(
-                epoch, maxInFlight, heartbeat, failureTimeout, standbys, auto, listen, stagingBytes, heldFramesBytes));
+                epoch,
+                maxInFlight,
+                heartbeat,
+                failureTimeout,
+                standbys,
+                auto,
+                listen,
+                stagingBytes,
+                heldFramesBytes,
+                cpuAffinity,
+                nice));
     }
 }

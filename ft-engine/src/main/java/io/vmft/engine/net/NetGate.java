@@ -135,12 +135,13 @@ public final class NetGate implements AutoCloseable {
     /**
      * From now on what the guest sends is held; it belongs to {@code epoch} until the first {@link #mark}.
      *
-     * @throws IllegalStateException if the gate is closed
+     * @throws IllegalStateException if the gate is closed, or holds for a later epoch
      */
     public void startHolding(long epoch) {
         sending.lock();
         try {
-            if (mode == Mode.CLOSED || epoch < openEpoch) {
+            // While it is open nothing is held, and an earlier protection's numbers mean nothing.
+            if (mode == Mode.CLOSED || (mode == Mode.HOLDING && epoch < openEpoch)) {
                 throw new IllegalStateException(
                         label + ": cannot hold from epoch " + epoch + ": mode " + mode + ", epoch " + openEpoch);
             }

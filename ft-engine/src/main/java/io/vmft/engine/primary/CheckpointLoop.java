@@ -4,6 +4,8 @@ import io.netty.buffer.ByteBuf;
 import io.vmft.engine.EngineContext;
 import io.vmft.engine.EngineException;
 import io.vmft.engine.blk.BlkControl;
+import io.vmft.engine.epoch.EpochStats;
+import io.vmft.engine.epoch.EpochTimer;
 import io.vmft.engine.pipeline.CheckpointPipeline;
 import io.vmft.engine.pipeline.PipelineAction;
 import io.vmft.engine.pipeline.PipelineAction.Abort;
@@ -63,6 +65,8 @@ final class CheckpointLoop {
     private final Link link;
     private final long generation;
     private final EpochStats stats;
+    private final EpochTimer times;
+    private final PauseSeals seals;
     private final Owner owner;
     private final CheckpointPipeline pipeline;
 
@@ -75,6 +79,7 @@ final class CheckpointLoop {
     private boolean started;
     private boolean ended;
     private boolean due;
+    private long dueNanos;
     private boolean saving;
     private boolean committedOnce;
     private long outputSentThrough;
@@ -98,6 +103,8 @@ final class CheckpointLoop {
         this.link = link;
         this.generation = generation;
         this.stats = stats;
+        this.times = new EpochTimer(stats);
+        this.seals = new PauseSeals(context, vm, generation, this::sealed);
         this.owner = owner;
         this.pipeline =
                 new CheckpointPipeline(firstEpoch, context.config().protection().maxInFlight());
@@ -106,6 +113,8 @@ final class CheckpointLoop {
     /** The backup's memory is close enough: checkpoints begin. */
     void start() {
         started = true;
+        vm.holdOutput(pipeline.openEpoch());
+        vm.watchPauses(seals::paused);
         vm.watchInput(new InputForwarder(link));
         tick();
     }
@@ -114,6 +123,7 @@ final class CheckpointLoop {
     void stop(String reason) {
         ended = true;
         vm.watchInput(null);
+        vm.watchPauses(null);
         vm.tracker().voidCheckpoint(pipeline.openEpoch() - 1);
         if (standing != null) {
             standing.completeExceptionally(new EngineException(context.vm() + ": the backup was lost: " + reason));
@@ -122,6 +132,7 @@ final class CheckpointLoop {
 
     /** The backup holds the whole checkpoint. */
     void complete(long epoch) {
+        times.completed(epoch, System.nanoTime());
         run(pipeline.complete(epoch));
     }
 
@@ -137,6 +148,7 @@ final class CheckpointLoop {
     /** The policy: an epoch ends one interval after the VM went on. */
     private void tick() {
         due = true;
+        dueNanos = System.nanoTime();
         pauseIfDue();
     }
 
@@ -197,7 +209,7 @@ final class CheckpointLoop {
 
     void harvested(Harvest harvest) {
         log.trace("{}: {}", context.vm(), harvest);
-        stats.dirtyPages(harvest.dirtyPages());
+        times.harvested(harvest);
         if (!harvest.valid()) {
             stats.voided();
             standingEpoch = 0;
@@ -205,14 +217,14 @@ final class CheckpointLoop {
         run(pipeline.harvested(harvest.epoch(), harvest.valid(), harvest.dirtyPages()));
     }
 
-    void resumed(long pauseNanos) {
-        if (started && !ended) {
-            stats.pause(pauseNanos);
-        }
+    void resumed(long stoppedNanos, long resumedNanos) {
+        times.resumed(stoppedNanos, resumedNanos);
     }
 
     private void save(long epoch) {
         saving = true;
+        seals.arm(epoch);
+        times.triggered(epoch, dueNanos, System.nanoTime());
         vm.saveState(epoch)
                 .whenCompleteAsync(
                         (done, failure) -> {
@@ -250,14 +262,17 @@ final class CheckpointLoop {
     private void run(PipelineAction action) {
         switch (action) {
             case Trigger(long epoch) -> save(epoch);
-            case Mark(long epoch) -> vm.endEpochOutput(epoch);
-            case Seal(long epoch) -> seal(epoch);
-            case ConfirmSealed(long epoch) -> vm.tracker().sealed(epoch);
+            case Mark _, Seal _, ConfirmSealed _ -> {
+                // Done by PauseSeals, which does not wait for this thread.
+            }
             case VoidPause(long epoch) -> vm.tracker().voidCheckpoint(epoch);
             case Abort(long epoch) -> link.send(FrameType.ABORT, epoch);
             case SendEnd(long epoch, long pages) -> sendEnd(epoch, pages);
             case Commit(long epoch) -> commit(epoch);
-            case Release(long epoch) -> vm.releaseOutput(epoch);
+            case Release(long epoch) -> {
+                vm.releaseOutput(epoch);
+                times.released(epoch, System.nanoTime());
+            }
             case TellCommitted(long epoch) -> {
                 link.send(FrameType.COMMITTED, epoch);
                 committed();
@@ -265,26 +280,20 @@ final class CheckpointLoop {
         }
     }
 
-    private void seal(long epoch) {
-        context.control()
-                .seal(context.vm(), generation, epoch, GuestVm.PAUSE_TIMEOUT)
-                .whenCompleteAsync(
-                        (reply, failure) -> {
-                            if (ended) {
-                                return;
-                            }
-                            if (reply != null && !reply.hasRefusal()) {
-                                run(pipeline.sealed(epoch));
-                            } else if (!isOver(reply)) {
-                                log.warn(
-                                        "{}: epoch {}: not sealed, trying again with the next: {}",
-                                        context.vm(),
-                                        epoch,
-                                        why(reply, failure));
-                                run(pipeline.sealFailed(epoch));
-                            }
-                        },
-                        context.loop());
+    private void sealed(long epoch, @Nullable EpochReply reply, @Nullable Throwable failure) {
+        if (ended) {
+            return;
+        }
+        if (PauseSeals.isSealed(reply)) {
+            run(pipeline.sealed(epoch));
+        } else if (!isOver(reply)) {
+            log.warn(
+                    "{}: epoch {}: not sealed, trying again with the next: {}",
+                    context.vm(),
+                    epoch,
+                    why(reply, failure));
+            run(pipeline.sealFailed(epoch));
+        }
     }
 
     private void sendEnd(long epoch, long pages) {
@@ -297,7 +306,8 @@ final class CheckpointLoop {
         }
         sendOutput(epoch);
         link.send(FrameType.DEVICE_STATE, epoch, state);
-        link.send(FrameType.END, epoch, ByteBuffer.allocate(8).putLong(pages).array());
+        link.send(FrameType.END, epoch, ByteBuffer.allocate(8).putLong(pages).array())
+                .addListener(written -> times.sent(epoch, System.nanoTime()));
         pauseIfDue();
     }
 
@@ -325,6 +335,7 @@ final class CheckpointLoop {
                                 return;
                             }
                             if (reply != null && !reply.hasRefusal()) {
+                                times.committed(epoch, System.nanoTime());
                                 long before = pipeline.committedEpoch();
                                 run(pipeline.committed(epoch));
                                 if (standing != null && standingEpoch == epoch) {

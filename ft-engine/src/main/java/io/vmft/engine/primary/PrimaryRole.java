@@ -6,6 +6,9 @@ import io.vmft.engine.EngineStatus;
 import io.vmft.engine.Role;
 import io.vmft.engine.blk.BlkControl;
 import io.vmft.engine.config.Endpoint.HostPort;
+import io.vmft.engine.epoch.EpochStats;
+import io.vmft.engine.epoch.EpochTimes;
+import io.vmft.engine.epoch.Phase;
 import io.vmft.engine.qemu.QemuExit;
 import io.vmft.engine.vm.GuestVm;
 import io.vmft.engine.vm.VmEvents;
@@ -194,8 +197,10 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 current == null ? 0 : current.completeEpoch(),
                 stats.epochs(),
                 stats.voidCheckpoints(),
-                stats.pauseMillis(50),
-                stats.pauseMillis(99),
+                stats.millis(Phase.PAUSE, 50),
+                stats.millis(Phase.PAUSE, 99),
+                stats.summaries(),
+                stats.throttledMillis(),
                 stats.dirtyPagesLast(),
                 vm.heldFrames(),
                 context.qemu().accelerator().toString(),
@@ -205,6 +210,11 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 current == null ? null : current.standby().toString(),
                 null,
                 takeOver);
+    }
+
+    @Override
+    public List<EpochTimes> epochsAfter(long epoch) {
+        return stats.after(epoch);
     }
 
     private Mode mode() {
@@ -427,9 +437,9 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     }
 
     @Override
-    public void resumed(long pauseNanos) {
+    public void resumed(long stoppedNanos, long resumedNanos) {
         if (session != null) {
-            session.resumed(pauseNanos);
+            session.resumed(stoppedNanos, resumedNanos);
         }
     }
 

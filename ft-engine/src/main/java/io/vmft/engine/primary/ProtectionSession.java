@@ -7,6 +7,7 @@ import io.netty.channel.ConnectTimeoutException;
 import io.vmft.engine.EngineContext;
 import io.vmft.engine.blk.BlkControl;
 import io.vmft.engine.config.Endpoint.HostPort;
+import io.vmft.engine.epoch.EpochStats;
 import io.vmft.engine.replication.Link;
 import io.vmft.engine.replication.LinkListener;
 import io.vmft.engine.replication.Links;
@@ -69,6 +70,9 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
         CHECKPOINTING,
         ENDED
     }
+
+    /** Enough for a JVM's first compiler, and for its second to begin. */
+    private static final int WARM_UP_SEALS = 3_000;
 
     private static final Logger log = LoggerFactory.getLogger(ProtectionSession.class);
 
@@ -216,6 +220,8 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
             return;
         }
         phase = Phase.PREPARING;
+        // While the standby gets ready and memory is copied; the first pauses would wait for cold code on both hosts.
+        var _ = context.control().warmUp(context.vm(), WARM_UP_SEALS);
         checkpoints = new CheckpointLoop(context, vm, to, generation, record.getSealedEpoch() + 1, stats, this);
         to.send(
                 FrameType.PREPARE,
@@ -297,9 +303,9 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
         }
     }
 
-    void resumed(long pauseNanos) {
+    void resumed(long stoppedNanos, long resumedNanos) {
         if (checkpoints != null) {
-            checkpoints.resumed(pauseNanos);
+            checkpoints.resumed(stoppedNanos, resumedNanos);
         }
     }
 

@@ -13,6 +13,7 @@ import io.vmft.engine.Role;
 import io.vmft.engine.blk.BlkControl;
 import io.vmft.engine.config.Endpoint.HostPort;
 import io.vmft.engine.config.Fingerprint;
+import io.vmft.engine.epoch.EpochTimes;
 import io.vmft.engine.replication.Link;
 import io.vmft.engine.replication.LinkListener;
 import io.vmft.engine.replication.Links;
@@ -32,6 +33,7 @@ import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -534,6 +536,8 @@ public final class StandbyRole implements Role, LinkListener {
                 0,
                 0,
                 0,
+                Map.of(),
+                0,
                 0,
                 0,
                 context.qemu().accelerator().toString(),
@@ -543,6 +547,11 @@ public final class StandbyRole implements Role, LinkListener {
                 primary == null ? null : primary.peer(),
                 listening == null ? null : String.valueOf(listening.localAddress()),
                 null);
+    }
+
+    @Override
+    public List<EpochTimes> epochsAfter(long epoch) {
+        return List.of();
     }
 
     private String mode() {

@@ -24,7 +24,7 @@ record StandbyVmEvents(Consumer<String> died) implements VmEvents {
     }
 
     @Override
-    public void resumed(long pauseNanos) {}
+    public void resumed(long stoppedNanos, long resumedNanos) {}
 
     @Override
     public void networkLost(String why) {

@@ -16,6 +16,7 @@ import io.vmft.engine.qemu.QemuRuntime;
 import io.vmft.engine.qmp.QmpClient;
 import io.vmft.engine.qmp.QmpEvent;
 import io.vmft.engine.qmp.QmpListener;
+import io.vmft.engine.thread.PauseThreads;
 import io.vmft.kvm.Chunk;
 import io.vmft.kvm.Harvest;
 import io.vmft.kvm.Hello;
@@ -35,6 +36,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -67,7 +69,7 @@ public final class GuestVm implements AutoCloseable {
         public void harvested(Harvest harvest) {}
 
         @Override
-        public void resumed(long pauseNanos) {}
+        public void resumed(long stoppedNanos, long resumedNanos) {}
 
         @Override
         public void networkLost(String why) {}
@@ -80,6 +82,7 @@ public final class GuestVm implements AutoCloseable {
     private final VmPaths paths;
     private final QemuRuntime runtime;
     private final Executor loop;
+    private final PauseThreads threads;
     private final List<NetGate> gates = new ArrayList<>();
 
     private @Nullable GuestRam ram;
@@ -89,10 +92,10 @@ public final class GuestVm implements AutoCloseable {
     private @Nullable IncomingVm incoming;
 
     private VmEvents events = new Unheard();
+    private volatile @Nullable LongConsumer pauseWatcher;
     private @Nullable QemuExit exit;
     private @Nullable String networkFailure;
     private boolean guestShutDown;
-    private boolean holding;
     private boolean closed;
     private long stoppedAtMicros = -1;
 
@@ -100,6 +103,7 @@ public final class GuestVm implements AutoCloseable {
         this.config = context.config();
         this.paths = context.paths();
         this.loop = context.loop();
+        this.threads = context.pauseThreads();
         this.runtime = new QemuRuntime(paths.directory(), paths.ramFile(), generation, waits);
     }
 
@@ -160,6 +164,7 @@ public final class GuestVm implements AutoCloseable {
             } catch (IOException e) {
                 throw new IOException(config.name() + ": QEMU did not start: " + whyNot(exited, e), e);
             }
+            threads.enlistQemu(started.pid());
         }
         if (runtime.incoming()) {
             incoming = IncomingVm.prepare(
@@ -232,16 +237,22 @@ public final class GuestVm implements AutoCloseable {
         return running;
     }
 
-    /** What the guest sent so far belongs to epochs up to this one; from the first call on output is held. */
+    /**
+     * Who hears of a pause first, on the tracker's thread: what the stopped VM waits for begins here, without a way over the loop. It must not
+     * block; {@link VmEvents#paused} is on its way when it is called. Null: nobody.
+     */
+    public void watchPauses(@Nullable LongConsumer watcher) {
+        pauseWatcher = watcher;
+    }
+
+    /** What the guest sends from now on is held; it belongs to this epoch until that has ended. */
+    public void holdOutput(long epoch) {
+        gates.forEach(gate -> gate.startHolding(epoch));
+    }
+
+    /** What the guest sent so far belongs to epochs up to this one. Any thread, while output is held. */
     public void endEpochOutput(long epoch) {
-        for (NetGate gate : gates) {
-            if (holding) {
-                gate.mark(epoch);
-            } else {
-                gate.startHolding(epoch + 1);
-            }
-        }
-        holding = true;
+        gates.forEach(gate -> gate.mark(epoch));
     }
 
     /** Lets output of epochs up to this one go. */
@@ -307,7 +318,6 @@ public final class GuestVm implements AutoCloseable {
     /** Lets all output go, what is held and what comes. */
     public void openOutput() {
         gates.forEach(NetGate::openNow);
-        holding = false;
     }
 
     /** Frames that wait for their commit. */
@@ -371,7 +381,8 @@ public final class GuestVm implements AutoCloseable {
             case "STOP" -> stoppedAtMicros = event.timestampMicros();
             case "RESUME" -> {
                 if (stoppedAtMicros >= 0) {
-                    events.resumed((event.timestampMicros() - stoppedAtMicros) * 1000);
+                    long stoppedNanos = EventTime.nanos(stoppedAtMicros);
+                    events.resumed(stoppedNanos, stoppedNanos + (event.timestampMicros() - stoppedAtMicros) * 1000);
                     stoppedAtMicros = -1;
                 }
             }
@@ -405,11 +416,18 @@ public final class GuestVm implements AutoCloseable {
         @Override
         public void connected(Hello hello) {
             log.debug("{}: libvmft is in QEMU {}", config.name(), hello.pid());
+            threads.enlist();
         }
 
         @Override
         public void paused(long epoch) {
+            // Told before anything can follow from it: the loop hears of the pause, then of its seal, then of its
+            // harvest.
             loop.execute(() -> events.paused(epoch));
+            LongConsumer watcher = pauseWatcher;
+            if (watcher != null) {
+                watcher.accept(epoch);
+            }
         }
 
         @Override

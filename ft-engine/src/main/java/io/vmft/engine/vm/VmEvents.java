@@ -15,8 +15,8 @@ public interface VmEvents {
     /** The pause's work is done. */
     void harvested(Harvest harvest);
 
-    /** QEMU went on after a pause of this length, by its own clock. */
-    void resumed(long pauseNanos);
+    /** QEMU stood still from one moment of {@link System#nanoTime} to the other, by its own events. */
+    void resumed(long stoppedNanos, long resumedNanos);
 
     /** A network card carries no frames any more: its tap was deleted, or its stream broke. */
     void networkLost(String why);

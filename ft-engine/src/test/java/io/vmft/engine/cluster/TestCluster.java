@@ -64,6 +64,15 @@ final class TestCluster implements AutoCloseable {
         return "127.0.0.1:" + blk.controlAddress().getPort();
     }
 
+    int controlPort() {
+        return blk.controlAddress().getPort();
+    }
+
+    /** Where copies of dirty pages wait to be sent. */
+    Path staging(String host, String vm) {
+        return ram(host, vm).resolveSibling("staging");
+    }
+
     /** A VM's file; {@code more} is YAML appended as it is. */
     Path file(String name, String accelerator, String more) throws IOException {
         Path file = directory.resolve(name + "-" + accelerator + Integer.toHexString(more.hashCode()) + ".yaml");

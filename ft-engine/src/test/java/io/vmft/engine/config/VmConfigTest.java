@@ -61,6 +61,8 @@ final class VmConfigTest {
                   listen: :4442
                   staging: 128M
                   held_frames: 8M
+                  cpu_affinity: 0-1, 3
+                  nice: -10
                 """);
         assertThat(config)
                 .isEqualTo(new VmConfig(
@@ -90,7 +92,9 @@ final class VmConfigTest {
                                 false,
                                 new HostPort("0.0.0.0", 4442),
                                 128L << 20,
-                                8L << 20)));
+                                8L << 20,
+                                CpuList.parse("0,1,3"),
+                                -10)));
     }
 
     @Test
@@ -201,6 +205,21 @@ final class VmConfigTest {
         assertThatThrownBy(() -> VmConfig.load(binary)).hasMessageContaining("is not UTF-8 text");
         Path huge = Files.write(directory.resolve("huge"), new byte[(1 << 20) + 1]);
         assertThatThrownBy(() -> VmConfig.load(huge)).hasMessageContaining("is larger than 1 MiB");
+    }
+
+    @Test
+    void refusesThreadsThatCannotBe() {
+        assertThatThrownBy(() -> load(SMALLEST + "protection: {nice: 20}"))
+                .hasMessageContaining("nice: 20 is not between");
+        assertThatThrownBy(() -> load(SMALLEST + "protection: {nice: fast}"))
+                .hasMessageContaining("\"fast\" is not a number");
+        assertThatThrownBy(() -> load(SMALLEST + "protection: {cpu_affinity: all}"))
+                .hasMessageContaining("cpu_affinity")
+                .hasMessageContaining("write it like 0-1,3");
+        assertThatThrownBy(() -> load(SMALLEST + "protection: {cpu_affinity: 3-1}"))
+                .hasMessageContaining("a range goes up");
+        assertThatThrownBy(() -> load(SMALLEST + "protection: {cpu_affinity: 0-99999}"))
+                .hasMessageContaining("from 0 to 8191");
     }
 
     @Test

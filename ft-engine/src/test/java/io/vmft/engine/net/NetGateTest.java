@@ -104,6 +104,20 @@ final class NetGateTest {
     }
 
     @Test
+    void aNewProtectionMayCountFromALowerEpoch() throws Exception {
+        gate.openNow();
+        gate.startHolding(5);
+        gate.mark(5);
+        gate.mark(6);
+        gate.openNow();
+        gate.startHolding(6);
+        fromGuest(1);
+        await().until(() -> gate.counters().heldFrames() == 1);
+        gate.mark(6);
+        assertThat(gate.release(6)).isEqualTo(1);
+    }
+
+    @Test
     void heldFramesCanBeCopiedByEpochAndStayHeld() throws Exception {
         gate.openNow();
         gate.startHolding(5);

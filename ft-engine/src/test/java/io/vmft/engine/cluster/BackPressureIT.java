@@ -1,0 +1,97 @@
+package io.vmft.engine.cluster;
+
+import static io.vmft.engine.cluster.TestCluster.ask;
+import static io.vmft.engine.cluster.TestCluster.awaitEpochs;
+import static io.vmft.engine.cluster.TestCluster.awaitProtected;
+import static io.vmft.engine.cluster.TestCluster.status;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.vmft.engine.Engine;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A backup or a block server that is slow slows the guest: nothing is given up, nothing grows, and the status says so. */
+@Timeout(240)
+class BackPressureIT {
+    /** An epoch's pages are many times what staging holds and take longer than a pause may wait for the next slot. */
+    private static final String GUEST = "append: pages=6000\n";
+
+    private static final long SLOW_BYTES_PER_SECOND = 8 << 20;
+    private static final long STAGING_BYTES = 4L << 20;
+    private static final int SLOW_EPOCHS = 3;
+
+    @TempDir
+    Path directory;
+
+    @Test
+    void aSlowBackupThrottlesTheGuestAndLosesNoEpoch() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory);
+                SlowProxy proxy = new SlowProxy(port)) {
+            Path file = cluster.file("slow", "tcg", GUEST + protection(proxy.port(), port));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            awaitEpochs(primary, 5);
+            long voidBefore = status(primary).path("void_checkpoints").asLong();
+            proxy.limit(SLOW_BYTES_PER_SECOND);
+            awaitEpochs(primary, SLOW_EPOCHS);
+
+            JsonNode slow = status(primary);
+            assertThat(slow.path("mode").asText()).isEqualTo("protected");
+            assertThat(slow.path("void_checkpoints").asLong())
+                    .as("a backup that takes pages slowly is no reason to give a checkpoint up")
+                    .isEqualTo(voidBefore);
+            assertThat(slow.path("throttled_ms").asDouble()).isPositive();
+            assertThat(slow.path("phases").path("room").path("ms_max").asDouble())
+                    .as("the guest stood still for want of room")
+                    .isPositive();
+            assertThat(Files.size(cluster.staging("a", "slow")))
+                    .as("what waits to be sent")
+                    .isLessThan(2 * STAGING_BYTES);
+
+            proxy.lift();
+            awaitEpochs(primary, 5);
+            ask(primary, "pause");
+            long epoch = status(primary).path("committed_epoch").asLong();
+            await().until(() -> status(standby).path("committed_epoch").asLong() == epoch);
+            assertThat(Files.mismatch(cluster.ram("a", "slow"), cluster.ram("b", "slow")))
+                    .isEqualTo(-1);
+        }
+    }
+
+    @Test
+    void aSlowBlockServerLengthensEpochs() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory);
+                SlowProxy proxy = new SlowProxy(cluster.controlPort())) {
+            Path file = cluster.file("late", "tcg", "append: pages=50\n" + protection(port, port));
+            Files.writeString(file, Files.readString(file).replace(cluster.control(), "127.0.0.1:" + proxy.port()));
+            Engine primary = cluster.run(file, "a");
+            cluster.standby(file, "b");
+            awaitProtected(primary);
+            awaitEpochs(primary, 5);
+            proxy.delay(50);
+            awaitEpochs(primary, 2 * SLOW_EPOCHS);
+            JsonNode slow = status(primary);
+            assertThat(slow.path("mode").asText()).isEqualTo("protected");
+            assertThat(slow.path("phases").path("late").path("ms_max").asDouble())
+                    .as("an epoch went on past its time, because as many as may be were on their way")
+                    .isPositive();
+            assertThat(slow.path("throttled_ms").asDouble()).isPositive();
+        }
+    }
+
+    private static String protection(int standbyPort, int listenPort) {
+        return ("protection: {epoch: 10ms, failure_timeout: 20s, staging: 4M, standbys: [\"127.0.0.1:%d\"],"
+                        + " listen: \"127.0.0.1:%d\"}")
+                .formatted(standbyPort, listenPort);
+    }
+}

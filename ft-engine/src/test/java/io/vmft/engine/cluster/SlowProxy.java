@@ -1,0 +1,123 @@
+package io.vmft.engine.cluster;
+
+import io.netty.bootstrap.Bootstrap;
+import io.netty.bootstrap.ServerBootstrap;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.epoll.EpollServerSocketChannel;
+import io.netty.channel.epoll.EpollSocketChannel;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * A TCP connection through a slow place. What it has received and not passed on is at most one read: whoever sends more than goes through
+ * feels it.
+ */
+final class SlowProxy implements AutoCloseable {
+    private static final int BUFFER_BYTES = 64 << 10;
+    private static final long FAST = Long.MAX_VALUE;
+
+    private final MultiThreadIoEventLoopGroup group = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
+    private final Channel server;
+    private final int targetPort;
+    private volatile long bytesPerSecond = FAST;
+    private volatile long delayMillis;
+
+    SlowProxy(int targetPort) {
+        this.targetPort = targetPort;
+        this.server = new ServerBootstrap()
+                .group(group)
+                .channel(EpollServerSocketChannel.class)
+                .childOption(ChannelOption.SO_RCVBUF, BUFFER_BYTES)
+                .childOption(ChannelOption.AUTO_READ, false)
+                .childHandler(new ChannelInitializer<Channel>() {
+                    @Override
+                    protected void initChannel(Channel client) {
+                        connect(client);
+                    }
+                })
+                .bind(InetAddress.getLoopbackAddress(), 0)
+                .syncUninterruptibly()
+                .channel();
+    }
+
+    int port() {
+        return ((InetSocketAddress) server.localAddress()).getPort();
+    }
+
+    /** So much goes through from now on, in each direction. */
+    void limit(long bytes) {
+        bytesPerSecond = bytes;
+    }
+
+    /** Every piece takes so long from now on. */
+    void delay(long millis) {
+        delayMillis = millis;
+    }
+
+    void lift() {
+        bytesPerSecond = FAST;
+        delayMillis = 0;
+    }
+
+    private void connect(Channel client) {
+        new Bootstrap()
+                .group(client.eventLoop())
+                .channel(EpollSocketChannel.class)
+                .option(ChannelOption.AUTO_READ, false)
+                .handler(new ChannelInitializer<Channel>() {
+                    @Override
+                    protected void initChannel(Channel target) {
+                        join(client, target);
+                        join(target, client);
+                    }
+                })
+                .connect(InetAddress.getLoopbackAddress(), targetPort)
+                .addListener(connected -> {
+                    if (connected.isSuccess()) {
+                        client.read();
+                    } else {
+                        client.close();
+                    }
+                });
+    }
+
+    private void join(Channel from, Channel to) {
+        from.pipeline().addLast(new ChannelInboundHandlerAdapter() {
+            @Override
+            public void channelActive(ChannelHandlerContext ctx) {
+                ctx.read();
+            }
+
+            // The next piece is read when this one has gone its way: so pieces stay in order.
+            @Override
+            public void channelRead(ChannelHandlerContext ctx, Object message) {
+                long bytes = ((io.netty.buffer.ByteBuf) message).readableBytes();
+                long nanos = TimeUnit.MILLISECONDS.toNanos(delayMillis)
+                        + (bytesPerSecond == FAST ? 0 : bytes * TimeUnit.SECONDS.toNanos(1) / bytesPerSecond);
+                ctx.executor()
+                        .schedule(
+                                () -> to.writeAndFlush(message).addListener(written -> ctx.read()),
+                                nanos,
+                                TimeUnit.NANOSECONDS);
+            }
+
+            @Override
+            public void channelInactive(ChannelHandlerContext ctx) {
+                to.close();
+            }
+        });
+    }
+
+    @Override
+    public void close() {
+        server.close().syncUninterruptibly();
+        group.shutdownGracefully(0, 1, TimeUnit.SECONDS).syncUninterruptibly();
+    }
+}
