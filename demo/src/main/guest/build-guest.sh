@@ -102,7 +102,7 @@ cp "$work/root/usr/share/base-passwd/passwd.master" "$work/root/etc/passwd"
 cp "$work/root/usr/share/base-passwd/group.master" "$work/root/etc/group"
 rm -f "$work/root/sbin/init"
 install -m 755 "$here/init" "$work/root/sbin/init"
-for program in ledger load; do
+for program in ledger load work; do
     gcc -std=c17 -O2 -static -Wall -Wextra -Werror -o "$work/root/bin/$program" "$here/$program.c"
 done
 # No lazy initialisation: the guest's kernel would go on writing for minutes.

@@ -2,6 +2,7 @@ package io.vmft.bench;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import io.vmft.bench.checkpoint.CheckpointBench;
 import io.vmft.bench.copy.CopyBench;
 import io.vmft.bench.micro.MicroBench;
 import io.vmft.bench.nbd.MemoryBench;
@@ -30,7 +31,8 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true)
 public final class BenchMain implements Callable<Integer> {
     private static final List<Bench> BENCHES = Stream.concat(
-                    Stream.of(new NbdBench(), new MemoryBench(), new CopyBench()), MicroBench.all().stream())
+                    Stream.of(new NbdBench(), new MemoryBench(), new CopyBench(), new CheckpointBench()),
+                    MicroBench.all().stream())
             .toList();
 
     @Spec
@@ -62,6 +64,16 @@ public final class BenchMain implements Callable<Integer> {
             defaultValue = "10",
             description = "How long a benchmark over a long time takes (default: ${DEFAULT-VALUE}).")
     private int minutes;
+
+    @Option(
+            names = "--epochs",
+            paramLabel = "N",
+            defaultValue = "2000",
+            description = "How many epochs a benchmark over many of them makes (default: ${DEFAULT-VALUE}).")
+    private int epochs;
+
+    @Option(names = "--plot", paramLabel = "FILE", description = "Draw what can be drawn there, as SVG.")
+    private @Nullable Path plot;
 
     @Option(
             names = "--only",
@@ -121,7 +133,7 @@ public final class BenchMain implements Callable<Integer> {
 
     private BenchSettings settings() {
         try {
-            return new BenchSettings(rounds, seconds, minutes, folder, Pattern.compile(only));
+            return new BenchSettings(rounds, seconds, minutes, epochs, plot, folder, Pattern.compile(only));
         } catch (IllegalArgumentException e) {
             throw new CommandLine.ParameterException(spec.commandLine(), String.valueOf(e.getMessage()));
         }

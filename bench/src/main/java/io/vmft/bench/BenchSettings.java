@@ -2,6 +2,7 @@ package io.vmft.bench;
 
 import java.nio.file.Path;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What the user may choose.
@@ -10,12 +11,21 @@ import java.util.regex.Pattern;
  * @param seconds how long one measurement takes
  * @param minutes how long a run over a long time takes
  * @param folder on the file system to measure
+ * @param epochs how many a benchmark over many epochs makes
+ * @param plot where a drawing goes, if one is wanted
  * @param only measure that of which the name has such a part
  */
-public record BenchSettings(int rounds, int seconds, int minutes, Path folder, Pattern only) {
+public record BenchSettings(
+        int rounds,
+        int seconds,
+        int minutes,
+        int epochs,
+        @Nullable Path plot,
+        Path folder,
+        Pattern only) {
     public BenchSettings {
-        if (rounds < 1 || seconds < 1 || minutes < 1) {
-            throw new IllegalArgumentException("rounds, seconds and minutes are at least 1");
+        if (rounds < 1 || seconds < 1 || minutes < 1 || epochs < 1) {
+            throw new IllegalArgumentException("rounds, seconds, minutes and epochs are at least 1");
         }
     }
 

@@ -45,7 +45,7 @@ final class EpochDriver implements AutoCloseable {
     /** Opens the VM, begins to protect it and commits its first epoch: from then on the volume is protected. */
     EpochDriver(String address, String volume) throws IOException {
         this.volume = volume;
-        this.control = new BlkControl(address, timer);
+        this.control = new BlkControl(address, timer, () -> {});
         accepted(control.open(OpenRequest.newBuilder()
                         .setVm(VM)
                         .setHost("bench-a")

@@ -1,0 +1,86 @@
+package io.vmft.bench.checkpoint;
+
+import java.nio.file.Path;
+
+/**
+ * A guest to measure.
+ *
+ * @param name in results
+ * @param memoryMib its RAM
+ * @param accelerator {@code kvm} or {@code tcg}
+ * @param append kernel command line
+ * @param legacyVirtio its virtio devices speak the interface from before virtio 1.0 only
+ * @param linux Debian's kernel with a virtio disk and a virtio network card; else the test guest, which has neither and writes memory for ever
+ */
+record GuestKind(String name, int memoryMib, String accelerator, String append, boolean linux, boolean legacyVirtio) {
+    /** Linux under TCG. */
+    static GuestKind linux(String name, String words) {
+        return new GuestKind(
+                name,
+                256,
+                "tcg",
+                "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr random.trust_cpu=on " + words
+                        + " vmft.ip=" + Ground.GUEST_ADDRESS + "/24",
+                true,
+                false);
+    }
+
+    /** The guest that writes one word in each of {@code pages} pages in turn. */
+    static GuestKind writer(String name, String accelerator, int memoryMib, int pages, int pace) {
+        return new GuestKind(
+                name, memoryMib, accelerator, "report=1000000000 pages=" + pages + " pace=" + pace, false, false);
+    }
+
+    /** Another address on the network, for a second VM beside the first. */
+    GuestKind at(String address) {
+        return new GuestKind(
+                name, memoryMib, accelerator, append.replace(Ground.GUEST_ADDRESS, address), linux, legacyVirtio);
+    }
+
+    GuestKind withLegacyVirtio() {
+        return new GuestKind(name, memoryMib, accelerator, append, linux, true);
+    }
+
+    /**
+     * Its description for an engine.
+     *
+     * @param volume the disk's name at the block server
+     * @param more lines for its {@code protection} section
+     */
+    String yaml(String vm, String volume, String nbd, String control, String tap, Path serial, String more) {
+        return """
+                name: %s
+                memory: %dM
+                accelerator: %s
+                blk_server: %s
+                control: %s
+                kernel: '%s'
+                append: '%s'
+                serial: '%s'
+                %s%s
+                protection:
+                  epoch: %dms
+                %s
+                """.formatted(
+                vm,
+                memoryMib,
+                accelerator,
+                nbd,
+                control,
+                linux ? Artifacts.linuxKernel() : Artifacts.testGuest(),
+                append,
+                serial,
+                linux ? """
+                                initrd: '%s'
+                                disks:
+                                  - volume: %s
+                                nics:
+                                  - mac: 52:54:00:76:6d:%02x
+                                    tap: %s
+                                    bridge: %s
+                                """.formatted(Artifacts.linuxInitrd(), volume, vm.hashCode() & 0xff, tap, Ground.BRIDGE) : "",
+                legacyVirtio ? "qemu_args: [-global, virtio-pci.disable-modern=on]" : "",
+                CheckpointBench.EPOCH_MILLIS,
+                more.indent(2).stripTrailing());
+    }
+}

@@ -1,0 +1,104 @@
+package io.vmft.bench.checkpoint;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.MatchResult;
+import java.util.regex.Pattern;
+
+/** One of vmft's own programs, as the launcher starts it, in the benchmark's namespace; says {@code ready …} when it is. */
+final class OwnProcess implements AutoCloseable {
+    private static final int READY_SECONDS = 60;
+    private static final int STOP_SECONDS = 20;
+    private static final int POLL_MILLIS = 20;
+
+    private final String name;
+    private final Process process;
+    private final Path log;
+
+    private OwnProcess(String name, Process process, Path log) {
+        this.name = name;
+        this.process = process;
+        this.log = log;
+    }
+
+    /**
+     * Starts a program.
+     *
+     * @param jvm the environment variable in which the launcher gave its JVM options
+     */
+    static OwnProcess start(Ground ground, String name, String jvm, String mainClass, List<String> arguments)
+            throws IOException {
+        List<String> command = new ArrayList<>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"));
+        command.add("-Dvmft.native.dir=" + System.getProperty("vmft.native.dir"));
+        Arrays.stream(System.getenv().getOrDefault(jvm, "").split(" ", -1))
+                .filter(option -> !option.isBlank())
+                .forEach(command::add);
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), mainClass));
+        command.addAll(arguments);
+        Path log = ground.folder().resolve(name + ".log");
+        Process process = new ProcessBuilder(ground.inside(command))
+                .redirectErrorStream(true)
+                .redirectOutput(log.toFile())
+                .start();
+        process.getOutputStream().close();
+        return ground.add(new OwnProcess(name, process, log));
+    }
+
+    /** Waits until a line matches. */
+    MatchResult await(Pattern line) throws IOException, InterruptedException {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(READY_SECONDS);
+        while (true) {
+            var found = line.matcher(Files.readString(log, StandardCharsets.UTF_8));
+            if (found.find()) {
+                return found.toMatchResult();
+            }
+            checkAlive();
+            if (System.nanoTime() > deadline) {
+                throw new IOException(name + " is not ready after " + READY_SECONDS + " s: " + lastLine());
+            }
+            Thread.sleep(POLL_MILLIS);
+        }
+    }
+
+    void checkAlive() throws IOException {
+        if (!process.isAlive()) {
+            throw new IOException(name + " ended with status " + process.exitValue() + ": " + lastLine());
+        }
+    }
+
+    private String lastLine() throws IOException {
+        List<String> lines = Files.readAllLines(log, StandardCharsets.UTF_8);
+        return lines.isEmpty() ? "it said nothing" : lines.getLast();
+    }
+
+    /** Resident memory now. */
+    long residentBytes() throws IOException {
+        for (String line : Files.readAllLines(Path.of("/proc/" + process.pid() + "/status"), StandardCharsets.UTF_8)) {
+            if (line.startsWith("VmRSS:")) {
+                return Long.parseLong(line.replaceAll("[^0-9]", "")) << 10;
+            }
+        }
+        throw new IOException(name + " has ended: " + lastLine());
+    }
+
+    @Override
+    public void close() {
+        process.destroy();
+        try {
+            if (!process.waitFor(STOP_SECONDS, TimeUnit.SECONDS)) {
+                process.destroyForcibly();
+            }
+        } catch (InterruptedException _) {
+            process.destroyForcibly();
+            Thread.currentThread().interrupt();
+        }
+    }
+}
