@@ -9,10 +9,18 @@ import java.nio.file.Path;
  * @param memoryMib its RAM
  * @param accelerator {@code kvm} or {@code tcg}
  * @param append kernel command line
+ * @param settings a line for its {@code protection} section, or none
  * @param legacyVirtio its virtio devices speak the interface from before virtio 1.0 only
  * @param linux Debian's kernel with a virtio disk and a virtio network card; else the test guest, which has neither and writes memory for ever
  */
-record GuestKind(String name, int memoryMib, String accelerator, String append, boolean linux, boolean legacyVirtio) {
+record GuestKind(
+        String name,
+        int memoryMib,
+        String accelerator,
+        String append,
+        String settings,
+        boolean linux,
+        boolean legacyVirtio) {
     /** Linux under TCG. */
     static GuestKind linux(String name, String words) {
         return new GuestKind(
@@ -21,6 +29,7 @@ record GuestKind(String name, int memoryMib, String accelerator, String append, 
                 "tcg",
                 "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr random.trust_cpu=on " + words
                         + " vmft.ip=" + Ground.GUEST_ADDRESS + "/24",
+                "",
                 true,
                 false);
     }
@@ -28,17 +37,27 @@ record GuestKind(String name, int memoryMib, String accelerator, String append, 
     /** The guest that writes one word in each of {@code pages} pages in turn. */
     static GuestKind writer(String name, String accelerator, int memoryMib, int pages, int pace) {
         return new GuestKind(
-                name, memoryMib, accelerator, "report=1000000000 pages=" + pages + " pace=" + pace, false, false);
+                name, memoryMib, accelerator, "report=1000000000 pages=" + pages + " pace=" + pace, "", false, false);
     }
 
     /** Another address on the network, for a second VM beside the first. */
     GuestKind at(String address) {
         return new GuestKind(
-                name, memoryMib, accelerator, append.replace(Ground.GUEST_ADDRESS, address), linux, legacyVirtio);
+                name,
+                memoryMib,
+                accelerator,
+                append.replace(Ground.GUEST_ADDRESS, address),
+                settings,
+                linux,
+                legacyVirtio);
     }
 
     GuestKind withLegacyVirtio() {
-        return new GuestKind(name, memoryMib, accelerator, append, linux, true);
+        return new GuestKind(name, memoryMib, accelerator, append, settings, linux, true);
+    }
+
+    GuestKind with(String line) {
+        return new GuestKind(name, memoryMib, accelerator, append, line, linux, legacyVirtio);
     }
 
     /**
@@ -81,6 +100,6 @@ record GuestKind(String name, int memoryMib, String accelerator, String append, 
                                 """.formatted(Artifacts.linuxInitrd(), volume, vm.hashCode() & 0xff, tap, Ground.BRIDGE) : "",
                 legacyVirtio ? "qemu_args: [-global, virtio-pci.disable-modern=on]" : "",
                 CheckpointBench.EPOCH_MILLIS,
-                more.indent(2).stripTrailing());
+                (more + "\n" + settings).indent(2).stripTrailing());
     }
 }

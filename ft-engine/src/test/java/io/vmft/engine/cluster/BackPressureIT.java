@@ -34,7 +34,7 @@ class BackPressureIT {
         int port = TestCluster.freePort();
         try (TestCluster cluster = new TestCluster(directory);
                 SlowProxy proxy = new SlowProxy(port)) {
-            Path file = cluster.file("slow", "tcg", GUEST + protection(proxy.port(), port));
+            Path file = cluster.file("slow", "tcg", GUEST + protection("200ms", proxy.port(), port));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -72,7 +72,7 @@ class BackPressureIT {
         int port = TestCluster.freePort();
         try (TestCluster cluster = new TestCluster(directory);
                 SlowProxy proxy = new SlowProxy(cluster.controlPort())) {
-            Path file = cluster.file("late", "tcg", "append: pages=50\n" + protection(port, port));
+            Path file = cluster.file("late", "tcg", "append: pages=50\n" + protection("10ms", port, port));
             Files.writeString(file, Files.readString(file).replace(cluster.control(), "127.0.0.1:" + proxy.port()));
             Engine primary = cluster.run(file, "a");
             cluster.standby(file, "b");
@@ -86,12 +86,15 @@ class BackPressureIT {
                     .as("an epoch went on past its time, because as many as may be were on their way")
                     .isPositive();
             assertThat(slow.path("throttled_ms").asDouble()).isPositive();
+            // Before the proxy goes: an engine ends only when the block server has heard of it.
+            proxy.lift();
+            primary.stop("the test ends").join();
         }
     }
 
-    private static String protection(int standbyPort, int listenPort) {
-        return ("protection: {epoch: 10ms, failure_timeout: 20s, staging: 4M, standbys: [\"127.0.0.1:%d\"],"
+    private static String protection(String epoch, int standbyPort, int listenPort) {
+        return ("protection: {epoch: %s, failure_timeout: 20s, staging: 4M, standbys: [\"127.0.0.1:%d\"],"
                         + " listen: \"127.0.0.1:%d\"}")
-                .formatted(standbyPort, listenPort);
+                .formatted(epoch, standbyPort, listenPort);
     }
 }

@@ -26,7 +26,7 @@ class PauseThreadsTest {
                 String stat = Files.readString(Path.of("/proc/thread-self/stat"));
                 seen.complete(new Seen(
                         status.replaceAll("(?s).*Cpus_allowed_list:\\s*(\\S+).*", "$1"),
-                        stat.substring(stat.lastIndexOf(')') + 2).split(" ")[16]));
+                        stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1)[16]));
             } catch (IOException e) {
                 seen.completeExceptionally(new UncheckedIOException(e));
             }
