@@ -36,7 +36,7 @@ final class Fold {
             switch (extent.record().kind()) {
                 case WRITE -> write(extent, image);
                 case TRIM -> clear(extent, image);
-                case ZERO -> image.clear(extent.start(), extent.end() - extent.start(), false);
+                case ZERO -> image.clearAgain(extent.start(), extent.end() - extent.start(), false);
                 case SEAL -> throw new IllegalStateException("a seal in a layer: " + extent);
             }
         }
@@ -61,7 +61,7 @@ final class Fold {
 
     private void flushBuffer(VolumeImage image) throws IOException {
         if (buffered > 0) {
-            image.write(bufferStart, buffer.asSlice(0, buffered));
+            image.rewrite(bufferStart, buffer.asSlice(0, buffered));
             buffered = 0;
         }
     }
@@ -76,7 +76,7 @@ final class Fold {
 
     private void flushClear(VolumeImage image) throws IOException {
         if (clearEnd > clearStart) {
-            image.clear(clearStart, clearEnd - clearStart, true);
+            image.clearAgain(clearStart, clearEnd - clearStart, true);
         }
         clearStart = clearEnd;
     }

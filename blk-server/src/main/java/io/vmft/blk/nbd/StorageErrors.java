@@ -4,6 +4,7 @@ import io.netty.channel.unix.Errors;
 import io.vmft.blk.export.DisplacedException;
 import io.vmft.blk.export.FencedException;
 import io.vmft.blk.export.NoSpaceException;
+import io.vmft.blk.export.SyncFailedException;
 import io.vmft.proto.nbd.NbdError;
 import java.io.IOException;
 import java.nio.channels.ClosedChannelException;
@@ -18,6 +19,7 @@ final class StorageErrors {
         return switch (failure) {
             case FencedException _ -> NbdError.EPERM;
             case NoSpaceException _ -> NbdError.ENOSPC;
+            case SyncFailedException _ -> NbdError.EIO;
             case OutOfMemoryError _ -> NbdError.ENOMEM;
             default -> isNoSpace(failure) ? NbdError.ENOSPC : NbdError.EIO;
         };

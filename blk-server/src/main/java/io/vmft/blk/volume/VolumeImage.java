@@ -2,6 +2,7 @@ package io.vmft.blk.volume;
 
 import io.netty.channel.DefaultFileRegion;
 import io.netty.channel.FileRegion;
+import io.vmft.blk.export.SyncFailedException;
 import io.vmft.blk.file.StoreFile;
 import io.vmft.blk.file.StoreFiles;
 import java.io.IOException;
@@ -28,7 +29,12 @@ public final class VolumeImage implements AutoCloseable {
     private final long sizeBytes;
     private final boolean readOnly;
     private final ReentrantLock syncing = new ReentrantLock();
-    private volatile boolean dirty;
+    /**
+     * Whether something was changed by {@link #write} or {@link #clear} since the last sync. At first it is: an earlier process may have
+     * been killed before its clients' flush.
+     */
+    private volatile boolean dirty = true;
+
     private volatile boolean regionsWork = true;
     private volatile @Nullable IOException failure;
     private volatile Runnable syncFailed = () -> {};
@@ -182,8 +188,13 @@ public final class VolumeImage implements AutoCloseable {
     // Each change is marked when it is in the page cache: a sync that began before need not cover it, every later one
     // does.
     public void write(long offset, MemorySegment source) throws IOException {
-        file.write(offset, source);
+        rewrite(offset, source);
         dirty = true;
+    }
+
+    /** As {@link #write}, of what the caller can write again until {@link #syncRewritten} returns. */
+    public void rewrite(long offset, MemorySegment source) throws IOException {
+        file.write(offset, source);
     }
 
     /** Run after a sync failed: the system may have dropped what was written since the one before. */
@@ -218,12 +229,17 @@ public final class VolumeImage implements AutoCloseable {
 
     /** Makes the range zero and, if it may become one, a hole. */
     public void clear(long offset, long lengthBytes, boolean punchHole) throws IOException {
+        clearAgain(offset, lengthBytes, punchHole);
+        dirty = true;
+    }
+
+    /** As {@link #clear}, of what the caller can clear again until {@link #syncRewritten} returns. */
+    public void clearAgain(long offset, long lengthBytes, boolean punchHole) throws IOException {
         if (punchHole) {
             file.punchHole(offset, lengthBytes);
         } else {
             file.zero(offset, lengthBytes);
         }
-        dirty = true;
     }
 
     /**
@@ -237,38 +253,42 @@ public final class VolumeImage implements AutoCloseable {
         try {
             IOException before = failure;
             if (before != null) {
-                throw new IOException("a sync failed before: " + before.getMessage(), before);
+                throw new SyncFailedException("a sync failed before: " + before.getMessage(), before);
             }
             if (dirty) {
                 dirty = false;
-                file.sync();
+                syncOrFail(true);
             }
-        } catch (IOException e) {
-            if (failure == null) {
-                failure = e;
-                syncFailed.run();
-            }
-            throw e;
         } finally {
             syncing.unlock();
         }
     }
 
     /**
-     * As {@link #sync}, for a caller that has just written again everything it wants durable: a failure before this call is
-     * not held against it, its own leaves the next caller the same chance.
+     * Makes what was written by {@link #rewrite} and {@link #clearAgain} durable. A sync that failed before this call is not held against
+     * it, and its own failure leaves the caller free to write and sync again; but what others wrote and had not synced is lost then, as
+     * after a failed {@link #sync}.
      */
     public void syncRewritten() throws IOException {
         syncing.lock();
         try {
+            boolean others = dirty;
             dirty = false;
-            file.sync();
-        } catch (IOException e) {
-            dirty = true;
-            syncFailed.run();
-            throw e;
+            syncOrFail(others);
         } finally {
             syncing.unlock();
+        }
+    }
+
+    private void syncOrFail(boolean isFinal) throws IOException {
+        try {
+            file.sync();
+        } catch (IOException e) {
+            if (isFinal && failure == null) {
+                failure = e;
+            }
+            syncFailed.run();
+            throw new SyncFailedException(String.valueOf(e.getMessage()), e);
         }
     }
 
