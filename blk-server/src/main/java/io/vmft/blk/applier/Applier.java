@@ -11,14 +11,20 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The thread that folds committed layers into the images. It lets a protected volume's commits gather (what is written twice
- * within {@code interval} goes to the image once), and drains without waiting.
+ * Folds committed layers into the images. It lets a protected volume's commits gather (what is written twice
+ * within {@code interval} goes to the image once), and drains without waiting. A few threads do the work, each volume's one at a time, so
+ * that an image which does not answer holds up no other's.
  *
  * <p>A fold that fails for want of space or by an I/O error is done again later; the journal keeps its data, and writers wait when
  * it is full. A record that is not what was appended stops its volume.
@@ -29,13 +35,21 @@ public final class Applier implements AutoCloseable {
     /** A drain with no more than this left is finished with the volume's writers waiting; doubles with every round. */
     private static final long FINISH_BYTES = 4 << 20;
 
+    private static final int MAX_WORKERS = 4;
+
     private final Journal journal;
     private final Collection<Volume> volumes;
     private final Duration interval;
     private final long eagerBytes;
-    private final Fold fold;
-    private final Map<Volume, Integer> drainRounds = new HashMap<>();
-    private final Map<Volume, String> troubles = new HashMap<>();
+    /** As many as may be at work; whoever folds takes one. */
+    private final BlockingQueue<Fold> folds = new LinkedBlockingQueue<>();
+
+    private final ExecutorService workers;
+    private final Map<Volume, Integer> drainRounds = new ConcurrentHashMap<>();
+    private final Map<Volume, String> troubles = new ConcurrentHashMap<>();
+    /** Volumes at work, and whether they are to be looked at once more. */
+    private final Map<Volume, Boolean> busy = new HashMap<>();
+
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
     private final Thread thread;
@@ -43,6 +57,9 @@ public final class Applier implements AutoCloseable {
     private volatile long settleNanos;
 
     private boolean woken;
+    /** Whether this round of work was asked for: then whoever is at work now may have missed what it is for. */
+    private boolean roundForWake;
+
     private boolean stopping;
 
     private Applier(Journal journal, Collection<Volume> volumes, Duration interval) {
@@ -50,7 +67,12 @@ public final class Applier implements AutoCloseable {
         this.volumes = List.copyOf(volumes);
         this.interval = interval;
         this.eagerBytes = Math.min(64L << 20, journal.budget().limitBytes() / 4);
-        this.fold = new Fold(journal);
+        int threads = Math.clamp(volumes.size(), 1, MAX_WORKERS);
+        for (int i = 0; i < threads; i++) {
+            folds.add(new Fold(journal));
+        }
+        this.workers = Executors.newFixedThreadPool(
+                threads, Thread.ofPlatform().name("applier-", 0).daemon().factory());
         this.thread = Thread.ofPlatform().name("applier").daemon().unstarted(this::run);
     }
 
@@ -80,16 +102,38 @@ public final class Applier implements AutoCloseable {
 
     private void run() {
         while (awaitWork()) {
-            boolean again = false;
-            for (Volume volume : volumes) {
-                again |= attend(volume);
-            }
-            if (again) {
-                wake();
-            }
+            volumes.forEach(this::setToWork);
         }
+        workers.close();
         if (settleNanos > 0) {
             settle();
+        }
+    }
+
+    private void setToWork(Volume volume) {
+        lock.lock();
+        try {
+            if (busy.containsKey(volume)) {
+                busy.merge(volume, roundForWake, Boolean::logicalOr);
+                return;
+            }
+            busy.put(volume, false);
+        } finally {
+            lock.unlock();
+        }
+        workers.execute(() -> work(volume));
+    }
+
+    private void work(Volume volume) {
+        boolean again = attend(volume);
+        lock.lock();
+        try {
+            again |= Boolean.TRUE.equals(busy.remove(volume));
+        } finally {
+            lock.unlock();
+        }
+        if (again) {
+            wake();
         }
     }
 
@@ -100,6 +144,7 @@ public final class Applier implements AutoCloseable {
             while (!woken && !stopping && nanos > 0) {
                 nanos = changed.awaitNanos(nanos);
             }
+            roundForWake = woken;
             woken = false;
             return !stopping;
         } catch (InterruptedException e) {
@@ -116,6 +161,7 @@ public final class Applier implements AutoCloseable {
         }
         try {
             boolean more = advance(volume);
+            volume.budget().stuck(null);
             if (troubles.remove(volume) != null) {
                 LOG.info("{}: what was committed can be written to the image again", volume.name());
             }
@@ -131,6 +177,7 @@ public final class Applier implements AutoCloseable {
             volume.revokeAll();
             return false;
         } catch (IOException e) {
+            volume.budget().stuck(e);
             if (!e.toString().equals(troubles.put(volume, e.toString()))) {
                 LOG.error(
                         "{}: what was committed could not be written to the image, trying again: {}",
@@ -192,12 +239,27 @@ public final class Applier implements AutoCloseable {
                 layer != null;
                 layer = volume.overlay().takeForApply()) {
             volume.pins().beforeFold(layer);
-            fold.fold(layer, volume.image());
+            fold(layer, volume);
             volume.applied(layer.boundary());
-            journal.budget().release(layer.budgetBytes());
+            volume.budget().release(layer.budgetBytes());
             if (volume.mode() == WriteMode.JOURNALED) {
                 return;
             }
+        }
+    }
+
+    private void fold(Layer layer, Volume volume) throws IOException {
+        Fold fold;
+        try {
+            fold = folds.take();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException(volume.name() + ": interrupted", e);
+        }
+        try {
+            fold.fold(layer, volume.image());
+        } finally {
+            folds.add(fold);
         }
     }
 

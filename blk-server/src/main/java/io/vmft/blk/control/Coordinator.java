@@ -237,7 +237,7 @@ public final class Coordinator {
     private void seal(Vm vm, VmState next, long epoch) throws IOException {
         closeGates(vm.volumes);
         try {
-            long boundary = journal.append(vm.lane, epoch, RecordKind.SEAL, 0, 0, null, 0)
+            long boundary = journal.append(vm.lane, epoch, RecordKind.SEAL, meta.durableVersion(), 0, null, 0)
                     .sequence();
             for (Volume volume : vm.volumes) {
                 volume.seal(boundary, epoch);
@@ -275,10 +275,23 @@ public final class Coordinator {
             makeDurable(vm, call, boundary, nowMillis);
             return committed(vm, call, boundary, nowMillis);
         } catch (IOException e) {
-            LOG.error("{}: epoch {} could not be committed: {}", call.getVm(), call.getEpoch(), e.toString());
+            notCommitted(vm, call, e);
             return new Outcome(get(call.getVm()), storageFailed(call.getVm(), e));
         } finally {
             endCommitting(vm);
+        }
+    }
+
+    /** Engines try again several times a second: said once. */
+    private static void notCommitted(Vm vm, CommitRequest call, IOException failure) {
+        vm.lock.lock();
+        try {
+            if (!failure.toString().equals(vm.commitTrouble)) {
+                vm.commitTrouble = failure.toString();
+                LOG.error("{}: epoch {} could not be committed: {}", call.getVm(), call.getEpoch(), vm.commitTrouble);
+            }
+        } finally {
+            vm.lock.unlock();
         }
     }
 
@@ -336,6 +349,10 @@ public final class Coordinator {
             vm.settled = boundary;
             vm.volumes.forEach(Volume::commitsStandBehindFlushes);
             held = vm.volumes;
+            if (vm.commitTrouble != null) {
+                vm.commitTrouble = null;
+                LOG.info("{}: epoch {} is committed, as all after it", call.getVm(), call.getEpoch());
+            }
             outcome = new Outcome(vm.state.record(), null);
         } finally {
             vm.lock.unlock();

@@ -36,6 +36,9 @@ final class Vm {
     long settled;
     /** A commit is being made durable: the record may not change, but for new seals. */
     boolean committing;
+    /** Why the last commit failed; null: it did not. */
+    @Nullable
+    String commitTrouble;
 
     Vm(int lane, VmState state) {
         this.lane = lane;

@@ -1,5 +1,6 @@
 package io.vmft.blk.journal;
 
+import io.vmft.blk.export.SyncFailedException;
 import io.vmft.blk.file.StoreFiles;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -9,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.locks.ReentrantLock;
@@ -87,17 +89,25 @@ public final class Journal implements AutoCloseable {
         journal.settled.putAll(settled);
         journal.lastSequence = newest;
         try (MetaStore.Batch batch = meta.batch()) {
+            Map<Segment, SegmentEntry> segments = new LinkedHashMap<>();
             for (SegmentEntry entry : entries) {
                 Segment segment = new Segment(entry.id(), pool.reopen(entry), journal::unused);
                 segment.begin(entry.firstSequence());
                 journal.adopt(segment, entry);
-                SegmentScanner.scan(segment, entry, settled, records, damages);
+                segments.put(segment, entry);
+            }
+            SegmentScans.run(segments, settled, records, damages);
+            for (Map.Entry<Segment, SegmentEntry> scanned : segments.entrySet()) {
+                Segment segment = scanned.getKey();
+                SegmentEntry entry = scanned.getValue();
                 journal.lastSequence =
                         Math.max(journal.lastSequence, Math.max(segment.lastSequence(), entry.lastSequence()));
                 if (!entry.closed()) {
                     batch.putSegment(segment.entry(true));
                 }
             }
+            new IndexWitness(meta, directory)
+                    .check(records, segments.keySet(), pool.strays(), files, journal.nextSegmentId);
             batch.write(false);
             pool.deleteStrays();
         } catch (IOException | RuntimeException e) {
@@ -201,6 +211,7 @@ public final class Journal implements AutoCloseable {
         budget.addFileBytes(file.sizeBytes());
         unsyncedSegments.add(next);
         active = next;
+        budget.heldFiles(heldFiles());
         return next;
     }
 
@@ -254,7 +265,7 @@ public final class Journal implements AutoCloseable {
             syncedSequence = reached;
         } catch (IOException e) {
             fail(e);
-            throw e;
+            throw new SyncFailedException(String.valueOf(e.getMessage()), e);
         } finally {
             dirty.forEach(Segment::release);
         }
@@ -273,12 +284,27 @@ public final class Journal implements AutoCloseable {
             }
             closedSegments.removeAll(dead);
             unsyncedSegments.removeAll(dead);
+            if (!dead.isEmpty()) {
+                budget.heldFiles(heldFiles());
+            }
         } finally {
             append.unlock();
         }
         if (!dead.isEmpty()) {
             forget(dead);
         }
+    }
+
+    private Map<Integer, Long> heldFiles() {
+        Map<Integer, Long> bytesByLane = new HashMap<>();
+        for (Segment segment : closedSegments) {
+            segment.newestByLane().forEach((lane, newest) -> {
+                if (settled.getOrDefault(lane, 0L) < newest) {
+                    bytesByLane.merge(lane, segment.segmentFile().sizeBytes(), Long::sum);
+                }
+            });
+        }
+        return bytesByLane;
     }
 
     private boolean isDead(Segment segment) {
@@ -339,7 +365,10 @@ public final class Journal implements AutoCloseable {
     private void checkUsable() throws IOException {
         IOException cause = failure;
         if (cause != null) {
-            throw new IOException("the journal failed before: " + cause.getMessage(), cause);
+            throw new SyncFailedException(
+                    "the journal could not be synced before (" + cause.getMessage()
+                            + ") and takes nothing more; start the server again",
+                    cause);
         }
     }
 

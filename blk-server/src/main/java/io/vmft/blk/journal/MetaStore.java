@@ -2,6 +2,7 @@ package io.vmft.blk.journal;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.vmft.blk.export.NoSpaceException;
 import java.io.IOException;
 import java.nio.BufferUnderflowException;
 import java.nio.ByteBuffer;
@@ -11,6 +12,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.rocksdb.ColumnFamilyDescriptor;
 import org.rocksdb.ColumnFamilyHandle;
@@ -20,6 +25,7 @@ import org.rocksdb.InfoLogLevel;
 import org.rocksdb.RocksDB;
 import org.rocksdb.RocksDBException;
 import org.rocksdb.RocksIterator;
+import org.rocksdb.Status;
 import org.rocksdb.WriteBatch;
 import org.rocksdb.WriteOptions;
 
@@ -32,7 +38,7 @@ import org.rocksdb.WriteOptions;
  *   default        "format"                u32 FORMAT
  *                  "boot"                  the host's boot id when the journal was last opened
  *                  "lanes"                 u32, the last lane number given out
- *                  "suspect"               present: a sync failed, trust only what was synced before
+ *                  "suspect"               present: a sync failed, trust only what was synced before; the file SUSPECT says it too
  *   vm             name                    opaque: the arbiter's record
  *   volume         name                    u32 lane, u64 size, image path
  *   lane           u32 lane, 'c'           u64 committed
@@ -45,6 +51,11 @@ import org.rocksdb.WriteOptions;
 public final class MetaStore implements AutoCloseable {
     static final int FORMAT = 1;
 
+    /** For an operator, after what is wrong. */
+    static final String WAY_OUT =
+            "restore the server's directory as a whole, or start with another --data: without what this journal holds for the images";
+
+    private static final Pattern LOG_SYNCS = Pattern.compile("Cumulative WAL: \\S+ writes, (\\d+) syncs");
     private static final byte[] FORMAT_KEY = "format".getBytes(UTF_8);
     private static final byte[] BOOT_KEY = "boot".getBytes(UTF_8);
     private static final byte[] LANES_KEY = "lanes".getBytes(UTF_8);
@@ -61,9 +72,19 @@ public final class MetaStore implements AutoCloseable {
     private final ColumnFamilyHandle volumes;
     private final ColumnFamilyHandle lanes;
     private final ColumnFamilyHandle segments;
+    /** See {@link #markSuspect}. RocksDB leaves it alone. */
+    private final Path suspectFile;
+
+    private final AtomicLong durableVersion = new AtomicLong();
+    private boolean isNew;
 
     private MetaStore(
-            RocksDB db, DBOptions options, ColumnFamilyOptions familyOptions, List<ColumnFamilyHandle> handles) {
+            Path directory,
+            RocksDB db,
+            DBOptions options,
+            ColumnFamilyOptions familyOptions,
+            List<ColumnFamilyHandle> handles) {
+        this.suspectFile = directory.resolve("SUSPECT");
         this.db = db;
         this.options = options;
         this.familyOptions = familyOptions;
@@ -80,7 +101,7 @@ public final class MetaStore implements AutoCloseable {
         RocksDB.loadLibrary();
         ColumnFamilyOptions familyOptions = new ColumnFamilyOptions().setWriteBufferSize(4 << 20);
         DBOptions options = new DBOptions()
-                .setCreateIfMissing(true)
+                .setCreateIfMissing(!holdsData(directory))
                 .setCreateMissingColumnFamilies(true)
                 .setInfoLogLevel(InfoLogLevel.WARN_LEVEL)
                 .setKeepLogFileNum(2)
@@ -91,19 +112,31 @@ public final class MetaStore implements AutoCloseable {
         List<ColumnFamilyHandle> handles = new ArrayList<>();
         try {
             RocksDB db = RocksDB.open(options, directory.toString(), descriptors, handles);
-            MetaStore store = new MetaStore(db, options, familyOptions, handles);
+            MetaStore store = new MetaStore(directory, db, options, familyOptions, handles);
             store.checkFormat(directory);
             return store;
         } catch (RocksDBException e) {
             options.close();
             familyOptions.close();
-            throw new IOException("cannot open the journal's index " + directory + ": " + e.getMessage(), e);
+            throw new IOException(
+                    "the journal's index " + directory + " cannot be opened (" + e.getMessage() + "); "
+                            + (isNoSpace(e) ? "make room there" : "see that it can be read and written, " + WAY_OUT),
+                    e);
+        }
+    }
+
+    /** Whether there was an index, though its beginning may be missing: RocksDB would make a new one then and delete what is left. */
+    private static boolean holdsData(Path directory) throws IOException {
+        try (Stream<Path> files = Files.list(directory)) {
+            return files.anyMatch(
+                    file -> file.toString().endsWith(".sst") || file.toString().endsWith(".log"));
         }
     }
 
     private void checkFormat(Path directory) throws IOException {
         byte[] format = get(FORMAT_KEY);
         if (format == null) {
+            isNew = true;
             try {
                 db.put(main, synced, FORMAT_KEY, u32(FORMAT));
             } catch (RocksDBException e) {
@@ -119,6 +152,21 @@ public final class MetaStore implements AutoCloseable {
         }
     }
 
+    /** Whether it was made by this {@link #open}. */
+    boolean isNew() {
+        return isNew;
+    }
+
+    /** How many changes it has seen. */
+    long version() {
+        return db.getLatestSequenceNumber();
+    }
+
+    /** A {@link #version} that is durable: no later one that is opened here is smaller, unless something was lost. */
+    public long durableVersion() {
+        return durableVersion.get();
+    }
+
     /** The host's boot id when the journal was last opened; null: never. */
     public @Nullable String bootId() throws IOException {
         byte[] value = get(BOOT_KEY);
@@ -127,7 +175,7 @@ public final class MetaStore implements AutoCloseable {
 
     /** Whether a sync failed since the last recovery. */
     public boolean suspect() throws IOException {
-        return get(SUSPECT_KEY) != null;
+        return get(SUSPECT_KEY) != null || Files.exists(suspectFile);
     }
 
     int lastLane() throws IOException {
@@ -204,6 +252,16 @@ public final class MetaStore implements AutoCloseable {
         return new Batch();
     }
 
+    /** How often its log was synced since it was opened, as RocksDB says. */
+    public long logSyncs() throws IOException {
+        try {
+            Matcher syncs = LOG_SYNCS.matcher(db.getProperty("rocksdb.dbstats"));
+            return syncs.find() ? Long.parseLong(syncs.group(1)) : -1;
+        } catch (RocksDBException e) {
+            throw failure(e);
+        }
+    }
+
     /** Makes every write so far durable. */
     void syncLog() throws IOException {
         try {
@@ -213,8 +271,14 @@ public final class MetaStore implements AutoCloseable {
         }
     }
 
-    /** Remembers, if it can, that a sync failed. */
+    /**
+     * Remembers, if it can, that a sync failed. A disk that fails may take no more of RocksDB's log; a file's name in the system's memory
+     * is enough, because after the next boot nothing unsynced is trusted anyway.
+     */
     void markSuspect() throws IOException {
+        if (!Files.exists(suspectFile)) {
+            Files.createFile(suspectFile);
+        }
         try {
             db.put(main, synced, SUSPECT_KEY, new byte[0]);
         } catch (RocksDBException e) {
@@ -235,6 +299,7 @@ public final class MetaStore implements AutoCloseable {
     /** Not thread-safe. Ended by one {@link #write}, or by {@link #close}. */
     public final class Batch implements AutoCloseable {
         private final WriteBatch batch = new WriteBatch();
+        private boolean endsSuspicion;
 
         private Batch() {}
 
@@ -280,6 +345,7 @@ public final class MetaStore implements AutoCloseable {
             } catch (RocksDBException e) {
                 throw failure(e);
             }
+            endsSuspicion = true;
             return put(main, BOOT_KEY, bootId.getBytes(UTF_8));
         }
 
@@ -318,9 +384,18 @@ public final class MetaStore implements AutoCloseable {
          */
         public void write(boolean durable) throws IOException {
             try {
+                long before = durable ? version() : 0;
                 db.write(durable ? synced : unsynced, batch);
+                if (durable) {
+                    // A synced write makes all before it durable too, so at least as many changes as there were and its
+                    // own.
+                    durableVersion.accumulateAndGet(before + batch.count(), Math::max);
+                }
             } catch (RocksDBException e) {
                 throw failure(e);
+            }
+            if (endsSuspicion) {
+                Files.deleteIfExists(suspectFile);
             }
         }
 
@@ -360,7 +435,20 @@ public final class MetaStore implements AutoCloseable {
     }
 
     private static IOException failure(RocksDBException e) {
-        return new IOException("the journal's index: " + e.getMessage(), e);
+        String message = "the journal's index: " + e.getMessage();
+        IOException failure = isNoSpace(e)
+                ? new NoSpaceException(message)
+                : new IOException(isCorruption(e) ? message + "; " + WAY_OUT : message);
+        failure.initCause(e);
+        return failure;
+    }
+
+    private static boolean isCorruption(RocksDBException e) {
+        return e.getStatus() != null && e.getStatus().getCode() == Status.Code.Corruption;
+    }
+
+    private static boolean isNoSpace(RocksDBException e) {
+        return e.getStatus() != null && e.getStatus().getSubCode() == Status.SubCode.NoSpace;
     }
 
     private static byte[] laneKey(int lane, char what) {

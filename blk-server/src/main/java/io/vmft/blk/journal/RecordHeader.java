@@ -22,7 +22,9 @@ import org.jspecify.annotations.Nullable;
  *  56 | 0 (4)                         | CRC32C of bytes 0 to 59 (4)             |
  * </pre>
  *
- * The segment id makes what a recycled file held before invalid.
+ * A SEAL has at 40 a version of the index that was durable when it was appended, and the length 0.
+ *
+ * <p>The segment id makes what a recycled file held before invalid.
  *
  * @param epoch the epoch open when it was written, for people and tools; the sequence number decides
  * @param lane which volume (or, for SEAL, which VM)

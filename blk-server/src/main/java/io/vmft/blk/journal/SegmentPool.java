@@ -1,5 +1,6 @@
 package io.vmft.blk.journal;
 
+import io.vmft.blk.export.NoSpaceException;
 import io.vmft.blk.file.StoreFile;
 import io.vmft.blk.file.StoreFiles;
 import java.io.IOException;
@@ -7,12 +8,14 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Locale;
 import java.util.Set;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -21,29 +24,53 @@ import org.slf4j.LoggerFactory;
 /**
  * The files segments are in: makes them ahead of need, takes them back, deletes what is too many. A new file is filled with
  * zeroes and synced in the background, because appending to allocated, written blocks needs no file system metadata and so
- * makes a commit's {@code fdatasync} two to three times as fast. Thread-safe.
+ * makes a commit's {@code fdatasync} two to three times as fast. That writes everything twice, so under load files that come back
+ * are kept for what comes next, the last one first; what nobody needed for a while is deleted. Thread-safe.
  */
 final class SegmentPool implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(SegmentPool.class);
-    private static final int MAX_SPARES = 2;
+    /** Spares that stay for good, and that stay although there is little room. */
+    private static final int MIN_SPARES = 2;
+
+    private static final int MAX_SPARES = 16;
+    private static final Duration IDLE = Duration.ofSeconds(10);
     private static final int FILL_BYTES = 1 << 20;
     private static final String SUFFIX = ".segment";
+
+    /**
+     * Room that no new segment takes, for the index: it must be able to say that segments are not needed any more, or a file system
+     * that the journal itself has filled would stay full.
+     */
+    private static final long INDEX_ROOM_BYTES = 24 << 20;
 
     private final StoreFiles files;
     private final Path directory;
     private final long segmentBytes;
-    private final ExecutorService preparer;
-    private final ArrayDeque<SegmentFile> spares = new ArrayDeque<>();
+    private final long idleNanos;
+    private final ScheduledThreadPoolExecutor preparer;
+    /** Those that came back last are first. */
+    private final ArrayDeque<Spare> spares = new ArrayDeque<>();
+
     private final Set<Integer> slots = new HashSet<>();
     private boolean preparing;
+    private boolean trimming;
     private boolean closed;
 
+    private record Spare(SegmentFile file, long sinceNanos) {}
+
     SegmentPool(StoreFiles files, Path directory, long segmentBytes) {
+        this(files, directory, segmentBytes, IDLE);
+    }
+
+    /** Makes a pool that deletes what nobody needed for so long. */
+    SegmentPool(StoreFiles files, Path directory, long segmentBytes, Duration idle) {
         this.files = files;
         this.directory = directory;
         this.segmentBytes = segmentBytes;
-        this.preparer = Executors.newSingleThreadExecutor(
-                Thread.ofPlatform().name("journal-prepare").daemon().factory());
+        this.idleNanos = idle.toNanos();
+        this.preparer = new ScheduledThreadPoolExecutor(
+                1, Thread.ofPlatform().name("journal-prepare").daemon().factory());
+        preparer.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
     }
 
     long segmentBytes() {
@@ -69,15 +96,23 @@ final class SegmentPool implements AutoCloseable {
         return new SegmentFile(entry.slot(), file, entry.sizeBytes());
     }
 
-    /** Deletes files no segment is in: spares of an earlier run. */
-    synchronized void deleteStrays() throws IOException {
+    /** Files no segment that was reopened is in: spares of an earlier run. */
+    synchronized List<Path> strays() throws IOException {
+        List<Path> strays = new ArrayList<>();
         try (var listing = Files.newDirectoryStream(directory, "*" + SUFFIX)) {
             for (Path path : listing) {
                 String name = path.getFileName().toString();
                 if (!slots.contains(slotOf(name))) {
-                    Files.delete(path);
+                    strays.add(path);
                 }
             }
+        }
+        return strays;
+    }
+
+    void deleteStrays() throws IOException {
+        for (Path stray : strays()) {
+            Files.delete(stray);
         }
     }
 
@@ -85,7 +120,7 @@ final class SegmentPool implements AutoCloseable {
     SegmentFile take() throws IOException {
         SegmentFile spare;
         synchronized (this) {
-            spare = spares.pollFirst();
+            spare = poll();
             if (spares.isEmpty() && !preparing && !closed) {
                 preparing = true;
                 preparer.execute(this::prepare);
@@ -97,17 +132,56 @@ final class SegmentPool implements AutoCloseable {
     /** Takes back a file whose segment nobody needs or reads any more. */
     void giveBack(SegmentFile file) {
         synchronized (this) {
-            if (!closed && spares.size() < MAX_SPARES && file.sizeBytes() == segmentBytes) {
-                spares.addLast(file);
+            if (!closed && file.sizeBytes() == segmentBytes && spares.size() < (isRoomy() ? MAX_SPARES : MIN_SPARES)) {
+                spares.addFirst(new Spare(file, System.nanoTime()));
+                trimLater();
                 return;
             }
-            slots.remove(file.slot());
         }
+        delete(file);
+    }
+
+    private boolean isRoomy() {
+        try {
+            return Files.getFileStore(directory).getUsableSpace() > INDEX_ROOM_BYTES + MAX_SPARES * segmentBytes;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    private void trimLater() {
+        if (!trimming && spares.size() > MIN_SPARES) {
+            trimming = true;
+            preparer.schedule(this::trim, idleNanos / 4, TimeUnit.NANOSECONDS);
+        }
+    }
+
+    private void trim() {
+        List<SegmentFile> idle = new ArrayList<>();
+        synchronized (this) {
+            trimming = false;
+            while (spares.size() > MIN_SPARES
+                    && System.nanoTime() - spares.getLast().sinceNanos() >= idleNanos) {
+                idle.add(spares.removeLast().file());
+            }
+            if (!closed) {
+                trimLater();
+            }
+        }
+        idle.forEach(this::delete);
+    }
+
+    /** Its name is used again only when it is gone. */
+    private void delete(SegmentFile file) {
         try {
             file.file().close();
             Files.deleteIfExists(file.file().path());
         } catch (IOException e) {
             LOG.warn("could not remove a segment of the journal: {}", e.toString());
+            return;
+        }
+        synchronized (this) {
+            slots.remove(file.slot());
         }
     }
 
@@ -134,6 +208,7 @@ final class SegmentPool implements AutoCloseable {
         try {
             file = files.open(path, StoreFiles.Access.CREATE);
             file.reserve(0, segmentBytes);
+            leaveRoomForIndex();
             if (fill) {
                 fill(file);
                 file.sync();
@@ -149,6 +224,14 @@ final class SegmentPool implements AutoCloseable {
                 slots.remove(slot);
             }
             throw e;
+        }
+    }
+
+    private void leaveRoomForIndex() throws IOException {
+        long room = Files.getFileStore(directory).getUsableSpace();
+        if (room < INDEX_ROOM_BYTES) {
+            throw new NoSpaceException(directory + ": another segment would leave " + (room >> 20) + " MiB of the "
+                    + (INDEX_ROOM_BYTES >> 20) + " MiB that the journal's index may need");
         }
     }
 
@@ -200,6 +283,7 @@ final class SegmentPool implements AutoCloseable {
     }
 
     private synchronized @Nullable SegmentFile poll() {
-        return spares.pollFirst();
+        Spare spare = spares.pollFirst();
+        return spare == null ? null : spare.file();
     }
 }

@@ -152,6 +152,11 @@ final class SegmentScanner {
             windowStart = position;
             windowBytes = Math.min(window.byteSize(), entry.sizeBytes() - position);
             segment.file().read(windowStart, window.asSlice(0, windowBytes));
+            // The disk reads the next window while this one is checked.
+            segment.file()
+                    .readAhead(
+                            windowStart + windowBytes,
+                            Math.min(window.byteSize(), entry.sizeBytes() - windowStart - windowBytes));
         }
         return window.asSlice(position - windowStart, lengthBytes);
     }

@@ -99,6 +99,7 @@ public final class BlkServer implements AutoCloseable {
         Journal.Opened opened = Journal.open(
                 config.files(), data.journal(), config.journal().segmentBytes(), meta, budget, settled, newest);
         parts.push(opened.journal());
+        config.files().syncDirectory(config.data());
         VolumeTable volumes = setup.volumes(opened, marks, data);
         parts.push(() -> closeImages(volumes));
         Recovery.run(meta, opened, volumes, vms, config.bootId());

@@ -20,6 +20,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /** Opens the images of a configuration and matches them with what is stored of their volumes. Used once. */
 final class VolumeSetup implements AutoCloseable {
@@ -38,7 +39,8 @@ final class VolumeSetup implements AutoCloseable {
 
     /** Opens and registers every volume. */
     void open(RecoveredVms vms) throws IOException {
-        for (Map.Entry<String, String> needed : Recovery.neededVolumes(vms).entrySet()) {
+        Map<String, String> held = Recovery.neededVolumes(vms);
+        for (Map.Entry<String, String> needed : held.entrySet()) {
             if (config.volumes().stream().noneMatch(spec -> spec.name().equals(needed.getKey()))) {
                 throw new IOException("VM " + needed.getValue() + " is open and needs volume " + needed.getKey()
                         + "; add " + option(needed.getKey()));
@@ -48,17 +50,21 @@ final class VolumeSetup implements AutoCloseable {
             VolumeImage image =
                     VolumeImage.open(config.files(), spec.name(), spec.image(), spec.createBytes(), spec.readOnly());
             images.put(spec.name(), image);
-            current.put(spec.name(), register(spec, image));
+            current.put(spec.name(), register(spec, image, held.get(spec.name())));
         }
     }
 
-    private VolumeRegistration register(VolumeSpec spec, VolumeImage image) throws IOException {
+    private VolumeRegistration register(VolumeSpec spec, VolumeImage image, @Nullable String vm) throws IOException {
         VolumeRegistration before = stored.get(spec.name());
         String path = spec.image().toAbsolutePath().normalize().toString();
         if (before != null && image.sizeBytes() < before.sizeBytes()) {
             throw new IOException(spec.name() + ": image " + path + " has " + image.sizeBytes()
                     + " bytes, the volume was made with " + before.sizeBytes()
                     + "; restore the image, or serve it under another name");
+        }
+        if (before != null && vm != null && image.sizeBytes() > before.sizeBytes()) {
+            throw new IOException(spec.name() + ": image " + path + " has " + image.sizeBytes() + " bytes, VM " + vm
+                    + " has it open with " + before.sizeBytes() + "; cut it to that size again, or restore it");
         }
         int lane = before == null ? meta.newLane() : before.lane();
         VolumeRegistration now = new VolumeRegistration(spec.name(), lane, image.sizeBytes(), path);

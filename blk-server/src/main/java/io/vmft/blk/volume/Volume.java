@@ -44,6 +44,7 @@ public final class Volume {
     private final VolumeImage image;
     private final Offer offer;
     private final Journal journal;
+    private final JournalBudget.Account budget;
     private final MetaStore meta;
     private final VolumeReader reader;
     private final Allocation allocation;
@@ -85,6 +86,7 @@ public final class Volume {
         this.image = image;
         this.offer = offer;
         this.journal = journal;
+        this.budget = journal.budget().account(lane);
         this.meta = meta;
         this.marks = marks;
         this.reader = new VolumeReader(image, overlay);
@@ -125,6 +127,11 @@ public final class Volume {
 
     public WriteMode mode() {
         return mode;
+    }
+
+    /** What it uses of the journal. */
+    public JournalBudget.Account budget() {
+        return budget;
     }
 
     public LaneMarks marks() {
@@ -234,7 +241,6 @@ public final class Volume {
         }
         int crc = data == null ? 0 : Bytes.crc(data);
         long bytes = JournalRecord.budgetBytes(data == null ? 0 : lengthBytes);
-        JournalBudget budget = journal.budget();
         while (true) {
             budget.reserve(bytes);
             boolean journaled = false;
@@ -474,7 +480,7 @@ public final class Volume {
     /** Forgets what is above the commit point. Gate closed, and durably dropped before. */
     public void dropUncommitted() {
         requireGate();
-        journal.budget().release(overlay.dropAfter(marks.committed()));
+        budget.release(overlay.dropAfter(marks.committed()));
     }
 
     // ---- for the applier
@@ -507,7 +513,7 @@ public final class Volume {
 
     /** Puts a record back that recovery found. In the order of sequence numbers. */
     public void restore(JournalRecord record) {
-        journal.budget().occupy(record.budgetBytes());
+        budget.occupy(record.budgetBytes());
         overlay.insert(record);
     }
 

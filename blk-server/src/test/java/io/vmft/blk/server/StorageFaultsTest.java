@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.FencedException;
 import io.vmft.blk.export.NoSpaceException;
+import io.vmft.blk.export.SyncFailedException;
 import io.vmft.blk.file.FaultyFiles;
 import io.vmft.blk.file.FaultyFiles.Call;
 import io.vmft.proto.blk.v1.OpenRequest;
@@ -266,6 +267,82 @@ class StorageFaultsTest {
         Awaitility.await().until(() -> engine.volume().overlay().isEmpty());
         assertThat(server.journalBudget().usedBytes()).isZero();
         assertThat(Blocks.read(primary, 0)).isEqualTo('a');
+    }
+
+    @Test
+    void aFailedFoldAlsoFailsTheFlushOfWhatOthersHadWritten() throws Exception {
+        engine.protect();
+        ExportView primary = engine.primary();
+        Blocks.write(primary, 0, 'a'); // to the image: no seal yet
+        engine.seal(1);
+        Blocks.write(primary, 1, 'b');
+        AtomicInteger syncs = new AtomicInteger();
+        files.inject((call, path) -> {
+            if (call == Call.SYNC && path.toString().endsWith("disk.img")) {
+                syncs.incrementAndGet();
+                throw new IOException("injected");
+            }
+        });
+        engine.goSolo();
+        Awaitility.await().until(() -> syncs.get() > 0);
+        files.heal();
+        engine.awaitDirect();
+        assertThatThrownBy(primary::flush).isInstanceOf(SyncFailedException.class);
+        assertThat(Blocks.text(primary, 2)).isEqualTo("ab");
+    }
+
+    @Test
+    void theFirstFlushSyncsWhatAKilledServerHadWritten() throws Exception {
+        ExportView bare = engine.bare();
+        AtomicInteger syncs = new AtomicInteger();
+        files.inject((call, path) -> {
+            if (call == Call.SYNC && path.toString().endsWith("disk.img")) {
+                syncs.incrementAndGet();
+            }
+        });
+        bare.flush();
+        assertThat(syncs).hasValue(1);
+        bare.flush();
+        assertThat(syncs).hasValue(1);
+    }
+
+    @Test
+    void aJournalThatCannotBeWrittenOrReadIsAnErrorForThatRequestOnly() throws Exception {
+        protectAtEpochOne();
+        ExportView primary = engine.primary();
+        files.inject((call, path) -> {
+            if (call == Call.WRITE && path.toString().endsWith(".segment")) {
+                throw new IOException("injected");
+            }
+        });
+        assertThatThrownBy(() -> Blocks.write(primary, 0, 'a')).hasMessageContaining("injected");
+        files.heal();
+        Blocks.write(primary, 0, 'b');
+        files.inject((call, path) -> {
+            if (call == Call.READ && path.toString().endsWith(".segment")) {
+                throw new IOException("injected");
+            }
+        });
+        assertThatThrownBy(() -> Blocks.read(primary, 0)).hasMessageContaining("injected");
+        engine.seal(2);
+        engine.commit(2);
+        files.heal();
+        Awaitility.await().until(() -> engine.volume().overlay().isEmpty());
+        assertThat(Blocks.read(primary, 0)).isEqualTo('b');
+        assertThat(Blocks.inFile(directory.resolve("disk.img"), 0)).isEqualTo('b');
+    }
+
+    @Test
+    void anImageThatWasCutIsAnErrorBeyondItsEnd() throws Exception {
+        ExportView bare = engine.bare();
+        Blocks.write(bare, 0, 'a');
+        Blocks.write(bare, 9, 'z');
+        new ProcessBuilder(
+                        "truncate", "-s", "8192", directory.resolve("disk.img").toString())
+                .start()
+                .waitFor();
+        assertThat(Blocks.read(bare, 0)).isEqualTo('a');
+        assertThatThrownBy(() -> Blocks.read(bare, 9)).hasMessageContaining("the file ends before");
     }
 
     @Test
