@@ -3,6 +3,7 @@ package io.vmft.demo;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
 
@@ -14,12 +15,19 @@ final class Storage {
     private final Lab lab;
     private final Workplace place;
     private final Path image;
+    private final List<String> options;
     private int starts;
 
     Storage(Lab lab, Workplace place, Path image) {
+        this(lab, place, image, List.of());
+    }
+
+    /** One that is started with more options. */
+    Storage(Lab lab, Workplace place, Path image, List<String> options) {
         this.lab = lab;
         this.place = place;
         this.image = image;
+        this.options = options;
     }
 
     /** Starts it, on what an earlier one left; {@link Daemon#awaitReady} waits for it. */
@@ -48,20 +56,22 @@ final class Storage {
         } catch (IOException e) {
             throw new DemoException(data + " cannot be made: " + e.getMessage(), e);
         }
+        List<String> arguments = new ArrayList<>(List.of(
+                "--data",
+                data.toString(),
+                "--listen",
+                Lab.STORAGE_ADDRESS + ":" + NBD_PORT,
+                "--control",
+                Lab.STORAGE_ADDRESS + ":" + CONTROL_PORT,
+                "--volume",
+                Demo.VM + "=" + image));
+        arguments.addAll(options);
         return place.add(() -> Daemon.start(
                 "blk-server",
                 lab.namespace("s"),
                 through,
                 place.folder().resolve("logs/storage-" + starts + ".log"),
                 "io.vmft.blk.server.BlkServerMain",
-                List.of(
-                        "--data",
-                        data.toString(),
-                        "--listen",
-                        Lab.STORAGE_ADDRESS + ":" + NBD_PORT,
-                        "--control",
-                        Lab.STORAGE_ADDRESS + ":" + CONTROL_PORT,
-                        "--volume",
-                        Demo.VM + "=" + image)));
+                arguments));
     }
 }

@@ -9,6 +9,7 @@ import io.vmft.engine.vm.VmPaths;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 
 /** The lab with a protected Linux guest in it, and a client at work. */
 final class BusyVm implements AutoCloseable {
@@ -32,15 +33,25 @@ final class BusyVm implements AutoCloseable {
      * @param target where the logs are kept
      */
     BusyVm(String kernelWords, Path target) throws Exception {
+        this(kernelWords, target, Path.of(""), List.of());
+    }
+
+    /**
+     * As the other.
+     *
+     * @param imageFolder where the VM's image is put, if it is absolute
+     * @param serverOptions more options of the block server
+     */
+    BusyVm(String kernelWords, Path target, Path imageFolder, List<String> serverOptions) throws Exception {
         this.target = target.toAbsolutePath();
         place = Workplace.create();
         try {
             Path folder = place.folder();
             lab = new Lab(place.id());
             place.add(lab::build);
-            image = folder.resolve("disk.img");
+            image = folder.resolve(imageFolder).resolve("disk.img");
             Command.run("cp", "--sparse=always", GUEST.resolve("disk.img").toString(), image.toString());
-            storage = new Storage(lab, place, image);
+            storage = new Storage(lab, place, image, serverOptions);
             blkServer = storage.start();
             primary = new Host("a", lab, place);
             standby = new Host("b", lab, place);

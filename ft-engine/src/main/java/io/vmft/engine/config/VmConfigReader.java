@@ -32,7 +32,7 @@ final class VmConfigReader {
             "qemu_args",
             "serial",
             "protection");
-    private static final Set<String> DISK_KEYS = Set.of("volume");
+    private static final Set<String> DISK_KEYS = Set.of("volume", "errors");
     private static final Set<String> NIC_KEYS = Set.of("mac", "tap", "bridge");
     private static final Set<String> PROTECTION_KEYS = Set.of(
             "epoch",
@@ -59,7 +59,8 @@ final class VmConfigReader {
         List<Disk> disks = new ArrayList<>();
         for (Section disk : top.sections("disks", DISK_KEYS)) {
             String volume = disk.required("volume", Function.identity());
-            disks.add(disk.build(() -> new Disk(volume)));
+            DiskErrors errors = disk.get("errors", DiskErrors.PAUSE_WHEN_FULL, DiskErrors::parse);
+            disks.add(disk.build(() -> new Disk(volume, errors)));
         }
         List<Nic> nics = new ArrayList<>();
         for (Section nic : top.sections("nics", NIC_KEYS)) {

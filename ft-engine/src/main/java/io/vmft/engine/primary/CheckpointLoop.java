@@ -83,6 +83,8 @@ final class CheckpointLoop {
     private boolean saving;
     private boolean committedOnce;
     private long outputSentThrough;
+    /** Why the block server does not commit, said once; empty: it does. */
+    private String commitTrouble = "";
 
     /**
      * Makes a loop that is not started.
@@ -336,6 +338,7 @@ final class CheckpointLoop {
                             }
                             if (reply != null && !reply.hasRefusal()) {
                                 times.committed(epoch, System.nanoTime());
+                                commitTrouble = "";
                                 long before = pipeline.committedEpoch();
                                 run(pipeline.committed(epoch));
                                 if (standing != null && standingEpoch == epoch) {
@@ -353,7 +356,11 @@ final class CheckpointLoop {
     private void commitFailed(long epoch, @Nullable EpochReply reply, @Nullable Throwable failure) {
         if (reply != null && reply.getRefusal().getCode() == Refusal.Code.STORAGE_FAILED) {
             // Output stays held; an operator makes room, or the VM stands still at its limits.
-            log.warn("{}: epoch {}: not committed, trying again: {}", context.vm(), epoch, why(reply, failure));
+            String why = why(reply, failure);
+            if (!why.equals(commitTrouble)) {
+                commitTrouble = why;
+                log.warn("{}: epoch {}: not committed, trying again: {}", context.vm(), epoch, why);
+            }
             context.loop().schedule(() -> commit(epoch), STORAGE_RETRY_MILLIS, TimeUnit.MILLISECONDS);
         } else {
             owner.failed("block server did not commit epoch " + epoch + ": " + why(reply, failure));

@@ -190,6 +190,8 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                         ? "storage lost data"
                         : paused
                                 ? "paused"
+                                : vm.diskTrouble() != null
+                                        ? "stands still: " + vm.diskTrouble()
                                 : goingSolo ? "going solo" : current == null ? "running" : current.describe(),
                 record.getGeneration(),
                 current == null ? 0 : current.openEpoch(),

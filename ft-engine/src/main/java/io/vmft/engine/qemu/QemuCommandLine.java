@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.vmft.engine.config.Accelerator;
 import io.vmft.engine.config.DirectBoot;
+import io.vmft.engine.config.Disk;
 import io.vmft.engine.config.Endpoint;
 import io.vmft.engine.config.Endpoint.HostPort;
 import io.vmft.engine.config.Endpoint.UnixPath;
@@ -122,7 +123,8 @@ public final class QemuCommandLine {
     }
 
     private void addDisk(int index) {
-        String volume = config.disks().get(index).volume();
+        Disk disk = config.disks().get(index);
+        String volume = disk.volume();
         String export = runtime.generation() == 0 ? volume : volume + "@" + runtime.generation();
         ObjectNode transport = node("driver", "nbd")
                 .put("node-name", "nbd" + index)
@@ -139,7 +141,9 @@ public final class QemuCommandLine {
                         .put("discard", "unmap"));
         ObjectNode device = pciDevice("virtio-blk-pci", "blk" + index, FIRST_DISK_SLOT + index)
                 .put("drive", "disk" + index)
-                .put("num-queues", 1);
+                .put("num-queues", 1)
+                .put("werror", disk.errors().onWrite())
+                .put("rerror", disk.errors().onRead());
         add("-device", config.boot().isEmpty() ? device.put("bootindex", index + 1) : device);
     }
 

@@ -3,6 +3,7 @@ package io.vmft.engine.vm;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.netty.buffer.ByteBuf;
+import io.netty.channel.EventLoop;
 import io.vmft.engine.EngineContext;
 import io.vmft.engine.config.Nic;
 import io.vmft.engine.config.VmConfig;
@@ -33,7 +34,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.LongConsumer;
@@ -81,8 +81,9 @@ public final class GuestVm implements AutoCloseable {
     private final VmConfig config;
     private final VmPaths paths;
     private final QemuRuntime runtime;
-    private final Executor loop;
     private final PauseThreads threads;
+    private final EventLoop loop;
+    private final DiskStall diskStall;
     private final List<NetGate> gates = new ArrayList<>();
 
     private @Nullable GuestRam ram;
@@ -104,6 +105,7 @@ public final class GuestVm implements AutoCloseable {
         this.paths = context.paths();
         this.loop = context.loop();
         this.threads = context.pauseThreads();
+        this.diskStall = new DiskStall(config.name(), loop, this::goOn);
         this.runtime = new QemuRuntime(paths.directory(), paths.ramFile(), generation, waits);
     }
 
@@ -327,13 +329,24 @@ public final class GuestVm implements AutoCloseable {
 
     /** Stops the guest; completes when it stands. A checkpoint of a stopped guest leaves it stopped. */
     public CompletableFuture<JsonNode> stop() {
+        diskStall.hold(true);
         return present(qmp).execute("stop");
     }
 
     /** Lets a stopped guest go on. An operator's pause is no checkpoint's: its length is not reported. */
     public CompletableFuture<JsonNode> cont() {
+        diskStall.hold(false);
+        return goOn();
+    }
+
+    private CompletableFuture<JsonNode> goOn() {
         stoppedAtMicros = -1;
         return present(qmp).execute("cont");
+    }
+
+    /** Which disk takes no more, so that the guest stands still; null: none. */
+    public @Nullable String diskTrouble() {
+        return diskStall.trouble();
     }
 
     /** Asks QEMU to end; it flushes its disks. */
@@ -386,6 +399,7 @@ public final class GuestVm implements AutoCloseable {
                     stoppedAtMicros = -1;
                 }
             }
+            case "BLOCK_IO_ERROR" -> diskStall.failed(event.data());
             case "SHUTDOWN" -> guestShutDown |= event.data().path("guest").asBoolean();
             default -> log.debug("{}: QEMU event {}", config.name(), event);
         }
@@ -400,6 +414,7 @@ public final class GuestVm implements AutoCloseable {
 
     private void exited(QemuExit how) {
         exit = how;
+        diskStall.end();
         if (!closed) {
             events.exited(how, guestShutDown && how.status() == 0);
         }

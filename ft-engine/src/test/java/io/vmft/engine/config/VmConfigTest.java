@@ -41,6 +41,7 @@ final class VmConfigTest {
                 disks:
                   - volume: root
                   - volume: data
+                    errors: report
                 nics:
                   - mac: 52:54:00:AB:34:56
                     tap: vm1-tap0
@@ -74,7 +75,7 @@ final class VmConfigTest {
                         "pc-i440fx-7.2",
                         new Endpoint.UnixPath(Path.of("/run/blk.sock")),
                         new HostPort("10.0.0.9", 5001),
-                        List.of(new Disk("root"), new Disk("data")),
+                        List.of(new Disk("root"), new Disk("data", DiskErrors.REPORT)),
                         List.of(new Nic("52:54:00:ab:34:56", "vm1-tap0", Optional.of("br0"))),
                         Optional.of(new DirectBoot(
                                 directory.resolve("vmlinuz"),
@@ -136,7 +137,8 @@ final class VmConfigTest {
                 "disks: [root]                           | :4: disks: must be a list of KEY: VALUE groups",
                 "disks: [{volume: a}, {volume: a}]       | :4: disks: volume a is named twice",
                 "disks: [{volume: a@3}]                  | :4: disks[0].volume: \"a@3\" is not a volume's name",
-                "disks: [{image: a}]                     | :4: disks[0].image: unknown key; known here: volume",
+                "disks: [{image: a}]                     | :4: disks[0].image: unknown key; known here: errors, volume",
+                "disks: [{volume: a, errors: ignore}]    | :4: disks[0].errors: \"ignore\" is none of pause-when-full, report, pause",
                 "disks: [{}]                             | :4: disks[0].volume: is missing",
                 "nics: [{mac: 52:54:00:12:34:56}]        | :4: nics[0].tap: is missing",
                 "nics: [{mac: 52-54, tap: t}]            | :4: nics[0].mac: \"52-54\" is not a MAC address",

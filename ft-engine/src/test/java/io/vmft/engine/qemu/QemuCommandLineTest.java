@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.vmft.engine.config.Accelerator;
 import io.vmft.engine.config.DirectBoot;
 import io.vmft.engine.config.Disk;
+import io.vmft.engine.config.DiskErrors;
 import io.vmft.engine.config.Endpoint;
 import io.vmft.engine.config.Endpoint.HostPort;
 import io.vmft.engine.config.Nic;
@@ -19,7 +20,7 @@ import org.junit.jupiter.api.Test;
 final class QemuCommandLineTest {
     private static final VmConfig FULL = Vms.config(
             new HostPort("10.0.0.9", 5000),
-            List.of(new Disk("root"), new Disk("data")),
+            List.of(new Disk("root"), new Disk("data", DiskErrors.REPORT)),
             List.of(new Nic("52:54:00:12:34:56", "tap0", Optional.empty())),
             Optional.empty(),
             List.of("-device", "virtio-rng-pci"));
@@ -48,10 +49,10 @@ final class QemuCommandLineTest {
                         -serial chardev:serial0
                         -blockdev {"driver":"nbd","node-name":"nbd0","export":"root@7","reconnect-delay":86400,"discard":"unmap","server":{"type":"inet","host":"10.0.0.9","port":"5000"}}
                         -blockdev {"driver":"raw","node-name":"disk0","file":"nbd0","discard":"unmap"}
-                        -device {"driver":"virtio-blk-pci","id":"blk0","bus":"pci.0","addr":"0x4","drive":"disk0","num-queues":1,"bootindex":1}
+                        -device {"driver":"virtio-blk-pci","id":"blk0","bus":"pci.0","addr":"0x4","drive":"disk0","num-queues":1,"werror":"enospc","rerror":"report","bootindex":1}
                         -blockdev {"driver":"nbd","node-name":"nbd1","export":"data@7","reconnect-delay":86400,"discard":"unmap","server":{"type":"inet","host":"10.0.0.9","port":"5000"}}
                         -blockdev {"driver":"raw","node-name":"disk1","file":"nbd1","discard":"unmap"}
-                        -device {"driver":"virtio-blk-pci","id":"blk1","bus":"pci.0","addr":"0x5","drive":"disk1","num-queues":1,"bootindex":2}
+                        -device {"driver":"virtio-blk-pci","id":"blk1","bus":"pci.0","addr":"0x5","drive":"disk1","num-queues":1,"werror":"report","rerror":"report","bootindex":2}
                         -netdev {"type":"stream","id":"net0","server":false,"addr":{"type":"unix","path":"/run/vmft/vm1/nic0.sock"}}
                         -device {"driver":"virtio-net-pci","id":"nic0","bus":"pci.0","addr":"0x10","netdev":"net0","mac":"52:54:00:12:34:56","romfile":""}
                         -device virtio-rng-pci
