@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import io.vmft.bench.checkpoint.CheckpointBench;
 import io.vmft.bench.copy.CopyBench;
+import io.vmft.bench.durability.DurabilityBench;
 import io.vmft.bench.micro.MicroBench;
 import io.vmft.bench.nbd.MemoryBench;
 import io.vmft.bench.nbd.NbdBench;
@@ -31,7 +32,12 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true)
 public final class BenchMain implements Callable<Integer> {
     private static final List<Bench> BENCHES = Stream.concat(
-                    Stream.of(new NbdBench(), new MemoryBench(), new CopyBench(), new CheckpointBench()),
+                    Stream.of(
+                            new NbdBench(),
+                            new MemoryBench(),
+                            new CopyBench(),
+                            new CheckpointBench(),
+                            new DurabilityBench()),
                     MicroBench.all().stream())
             .toList();
 
