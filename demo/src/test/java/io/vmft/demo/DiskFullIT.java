@@ -65,7 +65,7 @@ class DiskFullIT {
 
     private static boolean standsStill(Host host) {
         try {
-            return BusyVm.ask(host, "status").contains("stands still: blk0: write: No space left on device");
+            return BusyVm.ask(host, "status").contains("stands still: disk0: write: No space left on device");
         } catch (EngineException e) {
             return false;
         }
@@ -80,7 +80,8 @@ class DiskFullIT {
             assertThat(look(vm.primary).isProtected()).isTrue();
 
             vm.primary.die(new java.util.Random(1));
-            await().atMost(PATIENCE).until(() -> vm.standby.look().filter(Sight::isPrimary).isPresent());
+            await().atMost(PATIENCE)
+                    .until(() -> vm.standby.look().filter(Sight::isPrimary).isPresent());
             await().atMost(PATIENCE).until(() -> standsStill(vm.standby));
             Files.delete(BALLAST);
             vm.awaitAnswers(20);
@@ -97,7 +98,8 @@ class DiskFullIT {
             vm.client.shutdown();
             vm.standby.engine().awaitEnd(PATIENCE);
             vm.blkServer.stop(PATIENCE);
-            assertThat(Command.attempt("e2fsck", "-fn", vm.image.toString()).status()).isZero();
+            assertThat(Command.attempt("e2fsck", "-fn", vm.image.toString()).status())
+                    .isZero();
             String onDisk = Command.data("debugfs", "-R", "cat /data/ledger", vm.image.toString())
                     .output();
             assertThat(Audit.of(onDisk, vm.client.history().entries(), vm.client.unanswered())

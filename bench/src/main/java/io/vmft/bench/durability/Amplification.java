@@ -83,9 +83,7 @@ final class Amplification {
         int epochs = seconds * 1000 / EPOCH_MILLIS;
         for (int epoch = 1; epoch <= epochs; epoch++) {
             for (long i = 0; i < perEpoch; i++) {
-                long block = load == Load.SEQUENTIAL_1M
-                        ? written / load.blockBytes % blocks
-                        : random.nextLong(blocks);
+                long block = load == Load.SEQUENTIAL_1M ? written / load.blockBytes % blocks : random.nextLong(blocks);
                 log.write(block * load.blockBytes);
                 written += load.blockBytes;
             }
@@ -99,7 +97,8 @@ final class Amplification {
     }
 
     private static void awaitApplied(BlkServer server) throws InterruptedException {
-        while (!server.volumes().all().stream().allMatch(volume -> volume.overlay().isEmpty())) {
+        while (!server.volumes().all().stream()
+                .allMatch(volume -> volume.overlay().isEmpty())) {
             Thread.sleep(10);
         }
     }

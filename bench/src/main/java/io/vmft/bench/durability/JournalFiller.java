@@ -13,7 +13,8 @@ final class JournalFiller {
     static final long LIMIT_BYTES = 2L << 30;
     static final long VOLUME_BYTES = 8L << 30;
     private static final long FILL_BYTES = 1 << 30;
-    private static final long SEAL_EVERY_BYTES = 8 << 20;
+    /** Not more epochs than a VM may have sealed and not committed. */
+    private static final long SEAL_EVERY_BYTES = 32 << 20;
 
     private JournalFiller() {}
 

@@ -62,7 +62,8 @@ final class RecoveryTime {
 
     private static void fill(Path folder, int blockKibibytes) throws IOException, InterruptedException {
         Files.createDirectories(folder);
-        Process process = java(folder, JournalFiller.class.getName(), folder.toString(), String.valueOf(blockKibibytes));
+        Process process =
+                java(folder, JournalFiller.class.getName(), folder.toString(), String.valueOf(blockKibibytes));
         awaitLine(process, JournalFiller.FULL, folder);
         kill(process);
     }
@@ -107,7 +108,8 @@ final class RecoveryTime {
         command.addAll(List.of("-cp", System.getProperty("java.class.path")));
         command.addAll(List.of(arguments));
         return new ProcessBuilder(command)
-                .redirectError(ProcessBuilder.Redirect.appendTo(folder.resolve("log").toFile()))
+                .redirectError(
+                        ProcessBuilder.Redirect.appendTo(folder.resolve("log").toFile()))
                 .start();
     }
 

@@ -54,8 +54,7 @@ final class Throughput {
     }
 
     private static List<Result> run(
-            String name, Path folder, int blockBytes, BenchSettings settings, PrintWriter progress)
-            throws IOException {
+            String name, Path folder, int blockBytes, BenchSettings settings, PrintWriter progress) throws IOException {
         try (Arena arena = Arena.ofShared();
                 BareJournal journal = new BareJournal(folder.resolve("bare-journal"), StoreFiles.SYSTEM);
                 BlkServer server = Servers.start(

@@ -10,8 +10,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.awaitility.Awaitility;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A small ext4 of its own on a loop device, with the faults of a real one: it fills up, its device fails, it turns read-only. Needs root;
@@ -29,7 +31,7 @@ public final class ScratchDisk implements AutoCloseable {
     /** What the kernel does with an error in the file system's own structures. */
     private final String onErrors;
 
-    private Path device;
+    private @Nullable Path device;
 
     private ScratchDisk(Path folder, String onErrors) {
         this.folder = folder;
@@ -69,7 +71,7 @@ public final class ScratchDisk implements AutoCloseable {
         try {
             attaching.run();
             // Without a journal of its own a failed device fails what is written to it, and not the whole file system.
-            Tool.ok("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", device.toString());
+            Tool.ok("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", device().toString());
             Files.createDirectories(path());
             mount();
         } catch (Exception | AssertionError e) {
@@ -124,12 +126,16 @@ public final class ScratchDisk implements AutoCloseable {
         Tool.Result attached = Tool.run("losetup", "--find", "--show", "--direct-io=on", backing.toString());
         assumeTrue(attached.exitStatus() == 0, "no loop device can be made: " + attached.output());
         device = Path.of(attached.output().lines().reduce("", (_, last) -> last).strip());
-        undo.push(() -> Tool.ok("losetup", "--detach", device.toString()));
+        undo.push(() -> Tool.ok("losetup", "--detach", device().toString()));
     }
 
     private void mount() throws Exception {
-        Tool.ok("mount", "-o", "errors=" + onErrors, device.toString(), path().toString());
+        Tool.ok("mount", "-o", "errors=" + onErrors, device().toString(), path().toString());
         undo.push(() -> Tool.ok("umount", path().toString()));
+    }
+
+    private Path device() {
+        return Objects.requireNonNull(device);
     }
 
     /** Where it is mounted. */
@@ -175,13 +181,13 @@ public final class ScratchDisk implements AutoCloseable {
 
     /** What the kernel does when it finds the file system damaged: it is read-only from now on, files that are open for writing too. */
     public void turnReadOnly() throws IOException {
-        Files.writeString(Path.of("/sys/fs/ext4", device.getFileName().toString(), "trigger_fs_error"), "a test");
+        Files.writeString(Path.of("/sys/fs/ext4", device().getFileName().toString(), "trigger_fs_error"), "a test");
     }
 
     /** Nobody uses it: what an operator does then. */
     public void repair() throws Exception {
         undo.pop().undo();
-        Tool.Result checked = Tool.run("fsck.ext4", "-fy", device.toString());
+        Tool.Result checked = Tool.run("fsck.ext4", "-fy", device().toString());
         if (checked.exitStatus() > 1) {
             throw new AssertionError(checked.output());
         }

@@ -7,6 +7,7 @@ import io.vmft.blk.file.ScratchDisk;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Objects;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -29,6 +30,10 @@ class MetaStoreFaultsIT {
         }
     }
 
+    private static byte stored(MetaStore store) throws IOException {
+        return Objects.requireNonNull(store.vms().get("vm1"))[0];
+    }
+
     @Test
     void itRefusesChangesWhileThereIsNoRoomAndTakesThemAfterwards() throws Exception {
         try (ScratchDisk disk = ScratchDisk.create(directory, 48 << 20)) {
@@ -40,14 +45,14 @@ class MetaStoreFaultsIT {
                 while (put(store, value)) {
                     value++;
                 }
-                assertThat(store.vms().get("vm1")[0]).isEqualTo((byte) (value - 1));
+                assertThat(stored(store)).isEqualTo((byte) (value - 1));
                 assertThat(put(store, 0)).isFalse();
                 disk.makeRoom();
                 int last = value;
                 Awaitility.await().atMost(Duration.ofSeconds(30)).until(() -> put(store, last));
             }
             try (MetaStore store = MetaStore.open(index)) {
-                assertThat(store.vms().get("vm1")[0]).isEqualTo((byte) value);
+                assertThat(stored(store)).isEqualTo((byte) value);
             }
         }
     }

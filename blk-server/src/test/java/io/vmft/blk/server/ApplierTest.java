@@ -170,13 +170,14 @@ class ApplierTest {
         assertThat(calls).containsOnlyOnce(Call.SYNC).doesNotContain(Call.WRITE);
         assertThat(calls).as("neighbouring trims are one").hasSize(3);
         // The one half is a hole, the other one zero and reserved.
-        assertThat(allocatedBytes(image)).isLessThanOrEqualTo(full - half * Blocks.BYTES);
-        assertThat(allocatedBytes(image)).isGreaterThanOrEqualTo((BLOCKS - half) * Blocks.BYTES);
+        assertThat(allocatedBytes(image)).isLessThanOrEqualTo(full - (long) half * Blocks.BYTES);
+        assertThat(allocatedBytes(image)).isGreaterThanOrEqualTo((long) (BLOCKS - half) * Blocks.BYTES);
         assertThat(output("cat", image.toString())).containsOnly(0);
     }
 
     private static long allocatedBytes(Path file) throws IOException {
-        return Long.parseLong(new String(output("stat", "-c", "%b", file.toString()), StandardCharsets.UTF_8).strip()) * 512;
+        return Long.parseLong(new String(output("stat", "-c", "%b", file.toString()), StandardCharsets.UTF_8).strip())
+                * 512;
     }
 
     /** Another process looks: closing a second descriptor of the image here would drop the server's lock. */

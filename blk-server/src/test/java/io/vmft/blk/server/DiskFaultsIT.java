@@ -11,7 +11,9 @@ import io.vmft.proto.blk.v1.Refusal.Code;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.awaitility.Awaitility;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -36,7 +38,7 @@ class DiskFaultsIT {
         if (server != null) {
             server.close();
         }
-        List<VolumeSpec> volumes = new java.util.ArrayList<>();
+        List<VolumeSpec> volumes = new ArrayList<>();
         for (int i = 0; i < images.length; i++) {
             volumes.add(VolumeSpec.created("disk" + i, images[i], VOLUME_BYTES));
         }
@@ -49,8 +51,12 @@ class DiskFaultsIT {
         return engine(0);
     }
 
+    private BlkServer running() {
+        return Objects.requireNonNull(server);
+    }
+
     private Engine engine(int number) {
-        return new Engine(server, "vm" + number, "disk" + number);
+        return new Engine(running(), "vm" + number, "disk" + number);
     }
 
     @AfterEach
@@ -148,7 +154,7 @@ class DiskFaultsIT {
         protectAtEpochOne(engine);
         Blocks.write(engine.primary(), 0, 'x');
         engine.seal(2);
-        server.close();
+        running().close();
         disk.fill();
         assertThatThrownBy(() -> start(data, image))
                 .hasMessageContaining("No space left on device")
@@ -317,7 +323,7 @@ class DiskFaultsIT {
                 .isInstanceOf(IOException.class)
                 .isNotInstanceOf(NoSpaceException.class);
         assertThat(Blocks.read(bare, 0)).isEqualTo('a');
-        server.close();
+        running().close();
         assertThatThrownBy(() -> start(data, image)).hasMessageContaining("Read-only file system");
         disk.repair();
         Engine again = start(data, image);

@@ -34,8 +34,7 @@ public enum DiskErrors {
             case "pause-when-full" -> PAUSE_WHEN_FULL;
             case "report" -> REPORT;
             case "pause" -> PAUSE;
-            default -> throw new IllegalArgumentException(
-                    "\"" + text + "\" is none of pause-when-full, report, pause");
+            default -> throw new IllegalArgumentException("\"" + text + "\" is none of pause-when-full, report, pause");
         };
     }
 

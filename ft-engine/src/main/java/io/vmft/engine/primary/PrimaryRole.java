@@ -192,7 +192,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                                 ? "paused"
                                 : vm.diskTrouble() != null
                                         ? "stands still: " + vm.diskTrouble()
-                                : goingSolo ? "going solo" : current == null ? "running" : current.describe(),
+                                        : goingSolo ? "going solo" : current == null ? "running" : current.describe(),
                 record.getGeneration(),
                 current == null ? 0 : current.openEpoch(),
                 current == null ? record.getCommittedEpoch() : current.committedEpoch(),

@@ -43,7 +43,7 @@ final class DiskStall {
 
     /** Takes the data of QEMU's event BLOCK_IO_ERROR. */
     void failed(JsonNode error) {
-        String what = error.path("qom-path").asText().replaceAll("^/machine/peripheral/|/virtio-backend$", "") + ": "
+        String what = error.path("node-name").asText() + ": "
                 + error.path("operation").asText() + ": " + error.path("reason").asText();
         if (!error.path("action").asText().equals("stop")) {
             log.debug("{}: the guest was told of a disk error: {}", vm, what);

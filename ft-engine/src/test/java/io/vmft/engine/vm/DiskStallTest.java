@@ -38,7 +38,7 @@ class DiskStallTest {
     private static JsonNode error(String action) {
         return new ObjectMapper()
                 .createObjectNode()
-                .put("qom-path", "/machine/peripheral/blk0/virtio-backend")
+                .put("node-name", "disk0")
                 .put("operation", "write")
                 .put("action", action)
                 .put("reason", "No space left on device");
@@ -54,7 +54,7 @@ class DiskStallTest {
     @Test
     void theGuestIsLetGoOnOnceASecondUntilNothingFails() {
         stall.failed(error("stop"));
-        assertThat(stall.trouble()).isEqualTo("blk0: write: No space left on device");
+        assertThat(stall.trouble()).isEqualTo("disk0: write: No space left on device");
         pass(3);
         assertThat(tries).isEqualTo(3);
         full = false;
