@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
@@ -78,35 +79,43 @@ public record RecordHeader(
         target.set(LONG, 40, offset);
         target.set(LONG, 48, lengthBytes);
         target.set(INT, 56, 0);
-        target.set(INT, 60, crc(target));
+        target.set(INT, 60, crc(target.asByteBuffer(), 0));
     }
 
     /** Null if there is no valid header. */
     static @Nullable RecordHeader decode(MemorySegment source) {
-        RecordKind kind = RecordKind.of(source.get(JAVA_BYTE, 4));
-        if (source.get(INT, 0) != MAGIC || kind == null || source.get(INT, 60) != crc(source)) {
+        return decode(source.asByteBuffer().order(ByteOrder.BIG_ENDIAN), 0);
+    }
+
+    /** As the other, where many are read: {@code source} is big-endian. */
+    static @Nullable RecordHeader decode(ByteBuffer source, int at) {
+        if (source.getInt(at) != MAGIC) {
             return null;
         }
-        long sequence = source.get(LONG, 16);
-        long offset = source.get(LONG, 40);
-        long length = source.get(LONG, 48);
+        RecordKind kind = RecordKind.of(source.get(at + 4));
+        if (kind == null || source.getInt(at + 60) != crc(source, at)) {
+            return null;
+        }
+        long sequence = source.getLong(at + 16);
+        long offset = source.getLong(at + 40);
+        long length = source.getLong(at + 48);
         if (sequence <= 0 || offset < 0 || length < 0 || offset + length < 0) {
             return null;
         }
         return new RecordHeader(
                 kind,
-                source.get(LONG, 8),
+                source.getLong(at + 8),
                 sequence,
-                source.get(LONG, 24),
-                source.get(INT, 32),
-                source.get(INT, 36),
+                source.getLong(at + 24),
+                source.getInt(at + 32),
+                source.getInt(at + 36),
                 offset,
                 length);
     }
 
-    private static int crc(MemorySegment header) {
+    private static int crc(ByteBuffer header, int at) {
         CRC32C crc = new CRC32C();
-        crc.update(header.asSlice(0, BYTES - 4).asByteBuffer());
+        crc.update(header.slice(at, BYTES - 4));
         return (int) crc.getValue();
     }
 }

@@ -3,6 +3,8 @@ package io.vmft.blk.journal;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.List;
 import java.util.Map;
 import java.util.zip.CRC32C;
@@ -22,6 +24,9 @@ final class SegmentScanner {
     private final List<JournalScan.Found> records;
     private final List<JournalScan.Damage> damages;
     private final MemorySegment window;
+    /** The window's bytes. */
+    private final ByteBuffer bytes;
+
     private long windowStart;
     private long windowBytes;
 
@@ -36,6 +41,7 @@ final class SegmentScanner {
         this.entry = entry;
         this.settled = settled;
         this.window = window;
+        this.bytes = window.asByteBuffer().order(ByteOrder.BIG_ENDIAN);
         this.records = records;
         this.damages = damages;
     }
@@ -118,7 +124,7 @@ final class SegmentScanner {
         if (position + RecordHeader.BYTES > entry.sizeBytes()) {
             return null;
         }
-        RecordHeader header = RecordHeader.decode(view(position, RecordHeader.BYTES));
+        RecordHeader header = RecordHeader.decode(bytes, view(position, RecordHeader.BYTES));
         return header != null
                         && header.segmentId() == entry.id()
                         && header.payloadBytes() <= entry.sizeBytes() - position - RecordHeader.BYTES
@@ -132,7 +138,8 @@ final class SegmentScanner {
             return true;
         }
         CRC32C crc = new CRC32C();
-        crc.update(view(position + RecordHeader.BYTES, header.payloadBytes()).asByteBuffer());
+        int at = view(position + RecordHeader.BYTES, header.payloadBytes());
+        crc.update(bytes.slice(at, (int) header.payloadBytes()));
         return (int) crc.getValue() == header.payloadCrc();
     }
 
@@ -147,7 +154,8 @@ final class SegmentScanner {
         return -1;
     }
 
-    private MemorySegment view(long position, long lengthBytes) throws IOException {
+    /** Where in the window the range is. */
+    private int view(long position, long lengthBytes) throws IOException {
         if (position < windowStart || position + lengthBytes > windowStart + windowBytes) {
             windowStart = position;
             windowBytes = Math.min(window.byteSize(), entry.sizeBytes() - position);
@@ -158,6 +166,6 @@ final class SegmentScanner {
                             windowStart + windowBytes,
                             Math.min(window.byteSize(), entry.sizeBytes() - windowStart - windowBytes));
         }
-        return window.asSlice(position - windowStart, lengthBytes);
+        return (int) (position - windowStart);
     }
 }

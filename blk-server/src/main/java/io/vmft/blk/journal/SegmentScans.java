@@ -11,7 +11,7 @@ import java.util.concurrent.Future;
 
 /** Reads segments on all processors: a crash's recovery is the reading of what was written, and its checksums. */
 final class SegmentScans {
-    /** More than this do not make a disk faster, and each holds a window of memory. */
+    /** As many as keep a disk busy while others check what they have read; each holds a window of memory. */
     private static final int MAX_READERS = 4;
 
     private SegmentScans() {}
@@ -27,8 +27,7 @@ final class SegmentScans {
             List<JournalScan.Found> records,
             List<JournalScan.Damage> damages)
             throws IOException {
-        int readers = Math.clamp(
-                segments.size(), 1, Math.min(MAX_READERS, Runtime.getRuntime().availableProcessors()));
+        int readers = Math.clamp(segments.size(), 1, MAX_READERS);
         try (ExecutorService pool = Executors.newFixedThreadPool(
                 readers, Thread.ofPlatform().name("journal-read-", 0).daemon().factory())) {
             List<Future<JournalScan>> scans = new ArrayList<>();
