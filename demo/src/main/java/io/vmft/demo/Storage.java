@@ -7,15 +7,15 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
 
-/** The storage host: a block server with the VM's one volume. */
+/** The storage host: a block server with the VM's one volume, and others that are asked for. */
 final class Storage {
     static final int NBD_PORT = 10809;
     static final int CONTROL_PORT = 10810;
 
     private final Lab lab;
     private final Workplace place;
-    private final Path image;
     private final List<String> options;
+    private final List<String> volumes = new ArrayList<>();
     private int starts;
 
     Storage(Lab lab, Workplace place, Path image) {
@@ -26,8 +26,13 @@ final class Storage {
     Storage(Lab lab, Workplace place, Path image, List<String> options) {
         this.lab = lab;
         this.place = place;
-        this.image = image;
         this.options = options;
+        this.volumes.add(Demo.VM + "=" + image);
+    }
+
+    /** From the next start on it has one more volume. */
+    void serve(String volume) {
+        volumes.add(volume);
     }
 
     /** Starts it, on what an earlier one left; {@link Daemon#awaitReady} waits for it. */
@@ -62,9 +67,8 @@ final class Storage {
                 "--listen",
                 Lab.STORAGE_ADDRESS + ":" + NBD_PORT,
                 "--control",
-                Lab.STORAGE_ADDRESS + ":" + CONTROL_PORT,
-                "--volume",
-                Demo.VM + "=" + image));
+                Lab.STORAGE_ADDRESS + ":" + CONTROL_PORT));
+        volumes.forEach(volume -> arguments.addAll(List.of("--volume", volume)));
         arguments.addAll(options);
         return place.add(() -> Daemon.start(
                 "blk-server",

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import io.vmft.engine.EngineException;
 import io.vmft.engine.monitor.MonitorClient;
 import io.vmft.engine.vm.VmPaths;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -33,7 +35,12 @@ final class BusyVm implements AutoCloseable {
      * @param target where the logs are kept
      */
     BusyVm(String kernelWords, Path target) throws Exception {
-        this(kernelWords, target, Path.of(""), List.of());
+        this(kernelWords, target, Path.of(""), List.of(), false);
+    }
+
+    /** As the other, with a volume for {@link FioLoad} too or without. */
+    BusyVm(String kernelWords, Path target, boolean withFio) throws Exception {
+        this(kernelWords, target, Path.of(""), List.of(), withFio);
     }
 
     /**
@@ -43,6 +50,11 @@ final class BusyVm implements AutoCloseable {
      * @param serverOptions more options of the block server
      */
     BusyVm(String kernelWords, Path target, Path imageFolder, List<String> serverOptions) throws Exception {
+        this(kernelWords, target, imageFolder, serverOptions, false);
+    }
+
+    private BusyVm(String kernelWords, Path target, Path imageFolder, List<String> serverOptions, boolean withFio)
+            throws Exception {
         this.target = target.toAbsolutePath();
         place = Workplace.create();
         try {
@@ -52,6 +64,9 @@ final class BusyVm implements AutoCloseable {
             image = folder.resolve(imageFolder).resolve("disk.img");
             Command.run("cp", "--sparse=always", GUEST.resolve("disk.img").toString(), image.toString());
             storage = new Storage(lab, place, image, serverOptions);
+            if (withFio) {
+                storage.serve(FioLoad.volume(folder));
+            }
             blkServer = storage.start();
             primary = new Host("a", lab, place);
             standby = new Host("b", lab, place);
@@ -85,6 +100,11 @@ final class BusyVm implements AutoCloseable {
             client.check();
             return client.history().size() >= target;
         });
+    }
+
+    /** What the guest has printed. */
+    String console() throws IOException {
+        return Files.readString(place.folder().resolve("logs/guest-console.log"), StandardCharsets.ISO_8859_1);
     }
 
     static Sight look(Host host) throws DemoException {

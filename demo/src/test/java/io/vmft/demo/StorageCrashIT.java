@@ -6,34 +6,50 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import java.nio.file.Path;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
-/** The block server is killed under a protected guest and started again; then the primary dies too. */
-@Timeout(300)
+/**
+ * The block server is killed at random under a protected guest and fio, both of which verify what they read, and started again; then the
+ * primary dies too. {@code ./vmft soak kill} does it a hundred times.
+ */
 class StorageCrashIT {
-    private static final int CRASHES = 3;
+    private static final int KILLS = Integer.getInteger("vmft.kill.times", 4);
+    private static final long SEED = Long.getLong("vmft.kill.seed", 1);
+    private static final int ANSWERS_BETWEEN = 5;
+    private static final int MAX_LIFE_MILLIS = 1500;
 
     @Test
     void aKilledBlockServerComesBackAndNothingAcknowledgedIsLost() throws Exception {
         BusyVm.assumeItCanRun();
-        try (BusyVm vm = new BusyVm("vmft.load=8", Path.of("target/storage-crash-it"))) {
+        Random random = new Random(SEED);
+        try (BusyVm vm = new BusyVm("vmft.load=8", Path.of("target/storage-crash-it"), true)) {
             Daemon blkServer = vm.blkServer;
-            for (int i = 0; i < CRASHES; i++) {
-                vm.awaitAnswers(20);
+            FioLoad fio = new FioLoad(vm.lab, vm.place.folder());
+            for (int i = 0; i < KILLS; i++) {
+                vm.awaitAnswers(ANSWERS_BETWEEN);
+                // Not a wait for something: any moment is to be hit.
+                Thread.sleep(random.nextInt(MAX_LIFE_MILLIS));
                 blkServer.crash();
                 blkServer = vm.storage.start();
                 blkServer.awaitReady(PATIENCE);
-                vm.awaitAnswers(20);
+                fio.check();
+                System.out.printf("kill %d of %d%n", i + 1, KILLS);
             }
+            vm.awaitAnswers(ANSWERS_BETWEEN);
+            int passes = fio.stop();
+            System.out.printf("fio wrote and verified all of its volume %d times%n", passes);
+            assertThat(passes).isPositive();
             await().atMost(PATIENCE).until(() -> look(vm.primary).isProtected());
 
-            vm.primary.die(new java.util.Random(1));
+            vm.primary.die(random);
             vm.awaitAnswers(20);
             assertThat(look(vm.standby).isPrimary()).isTrue();
             Audit audit = Audit.of(vm.client.dump(), vm.client.history().entries(), vm.client.unanswered());
-            assertThat(audit.acknowledged()).isGreaterThan(20 * 2 * CRASHES);
+            System.out.printf("the ledger's client: %s%n", audit);
+            assertThat(audit.acknowledged()).isGreaterThan((long) ANSWERS_BETWEEN * KILLS);
             assertThat(audit.isClean()).as("%s", audit).isTrue();
+            assertThat(vm.console()).doesNotContain("FAILED");
             vm.client.shutdown();
             vm.standby.engine().awaitEnd(PATIENCE);
             blkServer.stop(PATIENCE);

@@ -211,8 +211,9 @@ final class SegmentPool implements AutoCloseable {
             leaveRoomForIndex();
             if (fill) {
                 fill(file);
-                file.sync();
             }
+            // Before the catalogue names it: what is catalogued must be there, and as long as it says.
+            file.sync();
             files.syncDirectory(directory);
             return new SegmentFile(slot, file, segmentBytes);
         } catch (IOException e) {

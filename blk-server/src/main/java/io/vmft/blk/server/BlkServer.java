@@ -75,7 +75,7 @@ public final class BlkServer implements AutoCloseable {
     }
 
     private static BlkServer start(BlkServerConfig config, Deque<AutoCloseable> parts) throws IOException {
-        DataDirectory data = DataDirectory.open(config.data());
+        DataDirectory data = DataDirectory.open(config.files(), config.data());
         parts.push(data);
         MetaStore meta = MetaStore.open(data.index());
         parts.push(meta);

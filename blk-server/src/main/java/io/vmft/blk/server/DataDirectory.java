@@ -1,5 +1,6 @@
 package io.vmft.blk.server;
 
+import io.vmft.blk.file.StoreFiles;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
@@ -7,6 +8,7 @@ import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** The server's own directory, locked against a second server. */
@@ -19,10 +21,11 @@ final class DataDirectory implements AutoCloseable {
         this.lockChannel = lockChannel;
     }
 
-    static DataDirectory open(Path path) throws IOException {
+    /** Opens it, or makes it, with its folders. What is written into them later cannot be lost with their names. */
+    static DataDirectory open(StoreFiles files, Path path) throws IOException {
         FileChannel channel;
         try {
-            Files.createDirectories(path);
+            createDurably(files, path.toAbsolutePath());
             channel = FileChannel.open(path.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         } catch (IOException e) {
             throw new IOException("--data " + path + " cannot be used (" + e + "); name a directory to write to", e);
@@ -41,7 +44,34 @@ final class DataDirectory implements AutoCloseable {
             throw new IOException(
                     "--data " + path + " is in use by another block server; stop that one, or name another directory");
         }
-        return new DataDirectory(path, channel);
+        DataDirectory directory = new DataDirectory(path, channel);
+        try {
+            directory.createFolders(files);
+        } catch (IOException e) {
+            channel.close();
+            throw e;
+        }
+        return directory;
+    }
+
+    private static void createDurably(StoreFiles files, Path path) throws IOException {
+        Path parent = path.getParent();
+        if (parent == null) {
+            return;
+        }
+        if (!Files.isDirectory(parent)) {
+            createDurably(files, parent);
+        }
+        // Also if it is there: whoever made it may have been killed before the sync.
+        Files.createDirectories(path);
+        files.syncDirectory(parent);
+    }
+
+    private void createFolders(StoreFiles files) throws IOException {
+        for (Path folder : List.of(index(), journal(), snapshots(), changes())) {
+            Files.createDirectories(folder);
+        }
+        files.syncDirectory(path);
     }
 
     Path index() {

@@ -28,7 +28,7 @@ final class VolumeGrowth {
         if (!Files.isDirectory(data.resolve("index"))) {
             throw new IOException("--data " + data + " is not a block server's directory; name the one it runs with");
         }
-        try (DataDirectory directory = DataDirectory.open(data);
+        try (DataDirectory directory = DataDirectory.open(files, data);
                 MetaStore meta = MetaStore.open(directory.index())) {
             Map<String, VolumeRegistration> volumes = meta.volumes();
             VolumeRegistration before = volumes.get(name);

@@ -49,7 +49,7 @@ public final class VolumeImage implements AutoCloseable {
     /**
      * Opens an image.
      *
-     * @param createBytes size it is created with (sparse) if it is missing, and has at least; 0: it must exist
+     * @param createBytes size it is created with (sparse) if it is missing or empty, and has at least; 0: it must exist
      * @throws IOException with one line for the operator
      */
     public static VolumeImage open(StoreFiles files, String volume, Path path, long createBytes, boolean readOnly)
@@ -70,12 +70,14 @@ public final class VolumeImage implements AutoCloseable {
         @Nullable StoreFile file = null;
         try {
             file = files.open(path, readOnly ? StoreFiles.Access.READ_ONLY : StoreFiles.Access.READ_WRITE);
-            if (create) {
+            long size = file.sizeBytes();
+            // One that is empty: whoever created it did not get any further.
+            if (size == 0 && createBytes > 0 && !readOnly) {
                 file.setSize(createBytes);
                 file.sync();
                 files.syncDirectory(Objects.requireNonNull(path.toAbsolutePath().getParent()));
+                size = createBytes;
             }
-            long size = file.sizeBytes();
             if (size == 0) {
                 throw new IOException(volume + ": image " + path + " is empty; give it a size or let it be created");
             }

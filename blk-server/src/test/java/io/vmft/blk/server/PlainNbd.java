@@ -9,17 +9,21 @@ import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 
 /** The plainest NBD client there is: one request at a time, simple replies, {@code NBD_OPT_EXPORT_NAME}. */
-final class PlainNbd implements Closeable {
+public final class PlainNbd implements Closeable {
     private static final int READ = 0;
     private static final int WRITE = 1;
     private static final int FLUSH = 3;
+    private static final int TRIM = 4;
+    private static final int WRITE_ZEROES = 6;
+    private static final int FUA = 1;
+    private static final int NO_HOLE = 2;
     private static final int PATIENCE_MILLIS = 30_000;
 
     private final Socket socket;
     private final DataInputStream in;
     private final DataOutputStream out;
 
-    PlainNbd(int port, String export) throws IOException {
+    public PlainNbd(int port, String export) throws IOException {
         socket = new Socket(InetAddress.getLoopbackAddress(), port);
         socket.setSoTimeout(PATIENCE_MILLIS);
         socket.setTcpNoDelay(true);
@@ -38,27 +42,41 @@ final class PlainNbd implements Closeable {
     }
 
     void write(long offset, byte[] data) throws IOException {
-        request(WRITE, offset, data.length);
+        write(offset, data, false);
+    }
+
+    public void write(long offset, byte[] data, boolean fua) throws IOException {
+        request(fua ? FUA : 0, WRITE, offset, data.length);
         out.write(data);
         reply();
     }
 
+    public void trim(long offset, int length, boolean fua) throws IOException {
+        request(fua ? FUA : 0, TRIM, offset, length);
+        reply();
+    }
+
+    public void writeZeroes(long offset, int length, boolean punchHole, boolean fua) throws IOException {
+        request((fua ? FUA : 0) | (punchHole ? 0 : NO_HOLE), WRITE_ZEROES, offset, length);
+        reply();
+    }
+
     byte[] read(long offset, int length) throws IOException {
-        request(READ, offset, length);
+        request(0, READ, offset, length);
         reply();
         byte[] data = new byte[length];
         in.readFully(data);
         return data;
     }
 
-    void flush() throws IOException {
-        request(FLUSH, 0, 0);
+    public void flush() throws IOException {
+        request(0, FLUSH, 0, 0);
         reply();
     }
 
-    private void request(int command, long offset, int length) throws IOException {
+    private void request(int flags, int command, long offset, int length) throws IOException {
         out.writeInt(0x25609513);
-        out.writeShort(0);
+        out.writeShort(flags);
         out.writeShort(command);
         out.writeLong(7);
         out.writeLong(offset);

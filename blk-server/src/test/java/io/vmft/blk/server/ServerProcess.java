@@ -8,10 +8,11 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
 /** A block server in a process of its own, as an operator starts it. */
-final class ServerProcess implements AutoCloseable {
+public final class ServerProcess implements AutoCloseable {
     private final Process process;
     private final String ready;
 
@@ -22,7 +23,13 @@ final class ServerProcess implements AutoCloseable {
 
     /** Starts one and waits until it is ready. */
     static ServerProcess start(Path log, String... arguments) throws IOException {
-        Process process = launch(log, arguments);
+        return start(log, Map.of(), arguments);
+    }
+
+    /** As {@link #start}, with more in its environment. */
+    public static ServerProcess start(Path log, Map<String, String> environment, String... arguments)
+            throws IOException {
+        Process process = launch(log, environment, arguments);
         BufferedReader output =
                 new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
         String line = output.readLine();
@@ -35,7 +42,13 @@ final class ServerProcess implements AutoCloseable {
 
     /** Runs one that is expected to end by itself; its exit status. */
     static int run(Path log, String... arguments) throws IOException, InterruptedException {
-        Process process = launch(log, arguments);
+        return run(log, Map.of(), arguments);
+    }
+
+    /** As {@link #run}, with more in its environment. */
+    public static int run(Path log, Map<String, String> environment, String... arguments)
+            throws IOException, InterruptedException {
+        Process process = launch(log, environment, arguments);
         if (!process.waitFor(60, TimeUnit.SECONDS)) {
             process.destroyForcibly();
             throw new AssertionError("the server still runs: " + Arrays.toString(arguments));
@@ -43,7 +56,7 @@ final class ServerProcess implements AutoCloseable {
         return process.exitValue();
     }
 
-    private static Process launch(Path log, String... arguments) throws IOException {
+    private static Process launch(Path log, Map<String, String> environment, String... arguments) throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED",
@@ -53,20 +66,21 @@ final class ServerProcess implements AutoCloseable {
                 System.getProperty("java.class.path"),
                 "io.vmft.blk.server.BlkServerMain"));
         command.addAll(List.of(arguments));
-        return new ProcessBuilder(command)
-                .redirectError(ProcessBuilder.Redirect.appendTo(log.toFile()))
-                .start();
+        ProcessBuilder builder =
+                new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.appendTo(log.toFile()));
+        builder.environment().putAll(environment);
+        return builder.start();
     }
 
     String readyLine() {
         return ready;
     }
 
-    int controlPort() {
+    public int controlPort() {
         return port("control=");
     }
 
-    int nbdPort() {
+    public int nbdPort() {
         return port("nbd://");
     }
 
@@ -78,16 +92,25 @@ final class ServerProcess implements AutoCloseable {
         return Integer.parseInt(word.substring(word.lastIndexOf(':') + 1).replace("/", ""));
     }
 
-    void kill() {
+    public void kill() {
         process.destroyForcibly().onExit().join();
     }
 
-    int terminate() throws InterruptedException {
+    public int terminate() throws InterruptedException {
         process.destroy();
         if (!process.waitFor(30, TimeUnit.SECONDS)) {
             throw new AssertionError("the server does not end on SIGTERM");
         }
         return process.exitValue();
+    }
+
+    public boolean isAlive() {
+        return process.isAlive();
+    }
+
+    /** Whether it has ended by then. */
+    public boolean endsWithin(int millis) throws InterruptedException {
+        return process.waitFor(millis, TimeUnit.MILLISECONDS);
     }
 
     @Override

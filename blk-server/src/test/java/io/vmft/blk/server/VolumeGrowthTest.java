@@ -113,8 +113,8 @@ class VolumeGrowthTest {
     void aGrowthThatFailsOnTheWayIsFinishedByTheNext() throws Exception {
         start().close();
         FaultyFiles files = new FaultyFiles();
-        files.inject((call, _) -> {
-            if (call == Call.SYNC) {
+        files.inject((call, path) -> {
+            if (call == Call.SYNC && path.equals(image())) {
                 throw new IOException("injected");
             }
         });
