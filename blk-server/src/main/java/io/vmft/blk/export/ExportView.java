@@ -44,6 +44,24 @@ public interface ExportView extends AutoCloseable {
      */
     void write(long offset, ByteBuf source, boolean fua) throws IOException;
 
+    /** A write that need not be safe when it returns. */
+    record Write(long offset, ByteBuf data) {}
+
+    /** Whether {@link #writeTogether} costs less than writing one after the other, as things stand. */
+    default boolean gathersWrites() {
+        return false;
+    }
+
+    /**
+     * Carries out writes as if by {@link #write} one after the other. Their data stays the caller's.
+     *
+     * @return how many of them, from the first on, were done; the others were not, each of them must be written by itself and will
+     *     find what is in its way
+     */
+    default int writeTogether(List<Write> writes) {
+        return 0;
+    }
+
     /**
      * Makes the range read as zeroes.
      *

@@ -1,8 +1,5 @@
 package io.vmft.blk.file;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
-
 import io.vmft.blk.export.NoSpaceException;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -13,10 +10,6 @@ import java.nio.file.Path;
 /** A file of the operating system. */
 class PosixFile implements StoreFile {
     private static final MemorySegment ZEROES = Arena.global().allocate(1 << 20, 4096);
-
-    /** Two {@code struct iovec}, 16 bytes each; one pair a thread. */
-    private static final ThreadLocal<MemorySegment> VECTORS =
-            ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(32, 8));
 
     private final Path path;
     /** -1 when closed: a number that is closed twice may be another file's by then. */
@@ -80,26 +73,18 @@ class PosixFile implements StoreFile {
     }
 
     @Override
-    public void write(long position, MemorySegment first, MemorySegment second) throws IOException {
-        MemorySegment vectors = VECTORS.get();
-        vectors.set(ADDRESS, 0, first);
-        vectors.set(JAVA_LONG, 8, first.byteSize());
-        vectors.set(ADDRESS, 16, second);
-        vectors.set(JAVA_LONG, 24, second.byteSize());
-        long count;
+    public void write(long position, WriteVector pieces) throws IOException {
+        long at = position;
         try {
-            count = Libc.pwritev(fd, vectors, 2, position);
+            while (!pieces.isWritten()) {
+                long count = Libc.pwritev(fd, pieces.remaining(), pieces.remainingCount(), at);
+                if (count != -Libc.EINTR) {
+                    pieces.written(check("write", count));
+                    at += count;
+                }
+            }
         } finally {
-            Reference.reachabilityFence(first);
-            Reference.reachabilityFence(second);
-        }
-        long done = count == -Libc.EINTR ? 0 : check("write", count);
-        if (done < first.byteSize()) {
-            write(position + done, first.asSlice(done));
-            done = first.byteSize();
-        }
-        if (done < first.byteSize() + second.byteSize()) {
-            write(position + done, second.asSlice(done - first.byteSize()));
+            Reference.reachabilityFence(pieces);
         }
     }
 

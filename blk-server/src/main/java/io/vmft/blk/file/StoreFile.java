@@ -22,8 +22,11 @@ public interface StoreFile extends AutoCloseable {
 
     void write(long position, MemorySegment source) throws IOException;
 
-    /** Writes {@code first} and after it {@code second} in one system call, where the system does not split it. */
-    void write(long position, MemorySegment first, MemorySegment second) throws IOException;
+    /**
+     * Writes the pieces one behind the other, in one system call where the system does not split it. If it fails or the process is
+     * killed meanwhile, some bytes may be there: those before one place and none behind it.
+     */
+    void write(long position, WriteVector pieces) throws IOException;
 
     /** Makes everything written so far durable ({@code fdatasync}). After a failure nothing is known about it. */
     void sync() throws IOException;

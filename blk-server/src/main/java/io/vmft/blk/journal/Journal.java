@@ -3,7 +3,6 @@ package io.vmft.blk.journal;
 import io.vmft.blk.export.SyncFailedException;
 import io.vmft.blk.file.StoreFiles;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -42,7 +41,7 @@ public final class Journal implements AutoCloseable {
     /** Guards everything about the tail and the segments' ends. */
     private final ReentrantLock append = new ReentrantLock();
 
-    private final MemorySegment header = Arena.ofAuto().allocate(RecordHeader.BYTES, 8);
+    private final StagedRecords staged = new StagedRecords();
     private final List<Segment> closedSegments = new ArrayList<>();
     private final List<Segment> unsyncedSegments = new ArrayList<>();
     private final Map<Integer, Long> settled = new HashMap<>();
@@ -165,24 +164,69 @@ public final class Journal implements AutoCloseable {
         append.lock();
         try {
             checkUsable();
-            long sequence = lastSequence + 1;
-            long journalBytes = RecordHeader.journalBytes(payload == null ? 0 : lengthBytes);
-            Segment segment = activeWithRoom(journalBytes, sequence);
-            RecordHeader record =
-                    new RecordHeader(kind, segment.id(), sequence, epoch, lane, payloadCrc, offset, lengthBytes);
-            record.encode(header);
-            long position = segment.end();
-            if (payload == null) {
-                segment.file().write(position, header);
-            } else {
-                segment.file().write(position, header, payload);
-            }
-            segment.appended(record);
-            lastSequence = sequence;
-            return new JournalRecord(segment, position, kind, sequence, offset, lengthBytes);
+            staged.destroyLeftOver();
+            Segment segment =
+                    activeWithRoom(RecordHeader.journalBytes(payload == null ? 0 : lengthBytes), lastSequence + 1);
+            stage(segment, lane, epoch, kind, offset, lengthBytes, payload, payloadCrc);
+            return writeStaged(segment, lane).getFirst();
         } finally {
             append.unlock();
         }
+    }
+
+    /**
+     * Appends several WRITE records, which costs much less than one after the other. Their bytes must have been reserved from the
+     * budget.
+     *
+     * @return the records of as many of them, from the first on, as one system call takes; at least one
+     * @throws IOException none was appended
+     */
+    public List<JournalRecord> append(int lane, long epoch, List<JournalWrite> writes) throws IOException {
+        append.lock();
+        try {
+            checkUsable();
+            staged.destroyLeftOver();
+            Segment segment = activeWithRoom(journalBytes(writes.getFirst()), lastSequence + 1);
+            for (JournalWrite write : writes) {
+                if (staged.count() == StagedRecords.MAX_RECORDS
+                        || !segment.fits(staged.lengthBytes() + journalBytes(write))) {
+                    break;
+                }
+                MemorySegment data = write.data();
+                stage(segment, lane, epoch, RecordKind.WRITE, write.offset(), data.byteSize(), data, write.crc());
+            }
+            return writeStaged(segment, lane);
+        } finally {
+            append.unlock();
+        }
+    }
+
+    private static long journalBytes(JournalWrite write) {
+        return RecordHeader.journalBytes(write.data().byteSize());
+    }
+
+    private void stage(
+            Segment segment,
+            int lane,
+            long epoch,
+            RecordKind kind,
+            long offset,
+            long lengthBytes,
+            @Nullable MemorySegment payload,
+            int payloadCrc) {
+        long sequence = lastSequence + 1 + staged.count();
+        staged.stage(
+                segment,
+                new RecordHeader(kind, segment.id(), sequence, epoch, lane, payloadCrc, offset, lengthBytes),
+                payload);
+    }
+
+    private List<JournalRecord> writeStaged(Segment segment, int lane) throws IOException {
+        long bytes = staged.lengthBytes();
+        List<JournalRecord> records = staged.write(segment);
+        lastSequence = records.getLast().sequence();
+        segment.appended(lane, lastSequence, bytes);
+        return records;
     }
 
     private Segment activeWithRoom(long journalBytes, long sequence) throws IOException {

@@ -171,6 +171,20 @@ public final class JournalBudget {
             }
         }
 
+        /** Takes {@code bytes} if there is room now. */
+        public boolean tryReserve(long bytes) {
+            lock.lock();
+            try {
+                if (exceeds(bytes, limitBytes)) {
+                    return false;
+                }
+                add(bytes);
+                return true;
+            } finally {
+                lock.unlock();
+            }
+        }
+
         // A single request larger than any limit goes through when nothing else of its lane is there.
         private boolean exceeds(long bytes, long limit) {
             if (closed || used == 0) {

@@ -67,16 +67,21 @@ public final class Segment {
         return end + journalBytes <= file.sizeBytes();
     }
 
-    void appended(RecordHeader header) {
-        note(header);
+    /** Takes records of one lane into account that were written at its end. */
+    void appended(int lane, long newest, long journalBytes) {
+        note(lane, newest, journalBytes);
         unsynced = true;
     }
 
     /** Takes a record into account that recovery found. */
     void note(RecordHeader header) {
-        end += header.journalBytes();
-        lastSequence = header.sequence();
-        newestByLane.merge(header.lane(), header.sequence(), Math::max);
+        note(header.lane(), header.sequence(), header.journalBytes());
+    }
+
+    private void note(int lane, long newest, long journalBytes) {
+        end += journalBytes;
+        lastSequence = newest;
+        newestByLane.merge(lane, newest, Math::max);
     }
 
     long firstSequence() {

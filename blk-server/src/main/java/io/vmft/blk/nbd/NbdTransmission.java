@@ -10,6 +10,7 @@ import io.netty.handler.ssl.SslHandler;
 import io.vmft.blk.nbd.RequestExecutor.Fault;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerDecoder;
+import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
@@ -23,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Where storage is called.</b> Reads and plain writes run on the event loop as long as they are fast ({@link CallPace}), on
  * the I/O threads otherwise; long writes go through a {@link Lane}, and the data of long reads is sent by the kernel from the
  * image's file where that holds it ({@link #sendFromFile}). Whatever syncs, trims, zeroes, reads ahead or asks for extents runs on
- * other threads always. Several requests of a connection may
+ * other threads always. Small writes of a turn go to a journal together ({@link GatheredWrites}). Several requests of a connection may
  * thus run at once and be answered in any order, as NBD allows. A reply is encoded after its call has returned, so a write
  * that was answered had been done.
  *
@@ -55,6 +56,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
     private final CallPace readPace = new CallPace();
     private final CallPace writePace = new CallPace();
     private final Lane lane;
+    private final GatheredWrites gathered = new GatheredWrites();
 
     /** Jobs done on other threads, not yet answered. */
     private final Queue<Job> done = new ConcurrentLinkedQueue<>();
@@ -154,6 +156,14 @@ final class NbdTransmission extends ChannelDuplexHandler {
 
     @Override
     public void channelRead(ChannelHandlerContext ctx, Object message) {
+        if (message instanceof NbdRequest.Write write && mayGather(write)) {
+            gathered.add(write);
+            if (gathered.isFull()) {
+                writeGathered(ctx);
+            }
+            return;
+        }
+        writeGathered(ctx);
         switch ((NbdRequest) message) {
             case NbdRequest.Read read -> read(ctx, read);
             case NbdRequest.Write write -> write(ctx, write);
@@ -270,6 +280,38 @@ final class NbdTransmission extends ChannelDuplexHandler {
             split.wholeBegun();
             answerIfDone(ctx, split);
         }
+    }
+
+    private boolean mayGather(NbdRequest.Write write) {
+        return openWrite == null
+                && write.remainingBytes() == 0
+                && !write.fua()
+                && write.data().readableBytes() < LANE_BYTES
+                && writePace.isFast()
+                && requests.gathersWrites();
+    }
+
+    /** Carries out what was gathered; what cannot be done together is done alone, and answers for itself. */
+    private void writeGathered(ChannelHandlerContext ctx) {
+        if (gathered.isEmpty()) {
+            return;
+        }
+        int bytes = gathered.bytes();
+        List<NbdRequest.Write> writes = gathered.take();
+        long start = System.nanoTime();
+        int done = writes.size() == 1 ? 0 : requests.writeTogether(writes);
+        if (done > 0) {
+            writePace.took(System.nanoTime() - start, bytes);
+        }
+        for (NbdRequest.Write write : writes.subList(0, done)) {
+            write.data().release();
+            requests.answer(write, null, replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
+        }
+        for (NbdRequest.Write write : writes.subList(done, writes.size())) {
+            runOrHandOver(ctx, write, null, writePace);
+        }
+        replies.moved(ctx, bytes);
+        throttle(ctx);
     }
 
     private void runOrHandOver(
@@ -416,6 +458,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
 
     @Override
     public void channelReadComplete(ChannelHandlerContext ctx) {
+        writeGathered(ctx);
         replies.flush(ctx);
         closeIfLeft(ctx);
     }
@@ -442,6 +485,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
     @Override
     public void channelInactive(ChannelHandlerContext ctx) {
         closed = true;
+        gathered.take().forEach(RequestExecutor::release);
         replies.release();
         endLease();
     }

@@ -8,6 +8,8 @@ import io.vmft.proto.nbd.NbdHeaders;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerEncoder;
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.atomic.LongAdder;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -133,6 +135,38 @@ final class RequestExecutor {
                     StorageErrors.isSilent(e));
         } finally {
             release(request);
+            lease.exit();
+        }
+    }
+
+    /** Whether several writes should be given to {@link #writeTogether}. */
+    boolean gathersWrites() {
+        return lease.view().gathersWrites();
+    }
+
+    /**
+     * Carries out whole writes without FUA, as if one after the other. Neither answers them nor releases their data.
+     *
+     * @return how many of them, from the first on, were done; the others are to be {@link #execute executed}, one by one
+     */
+    int writeTogether(List<NbdRequest.Write> writes) {
+        if (!lease.enter()) {
+            return 0;
+        }
+        try {
+            ExportView view = lease.view();
+            List<ExportView.Write> checked = new ArrayList<>(writes.size());
+            for (NbdRequest.Write write : writes) {
+                if (check(write, view) != null) {
+                    break;
+                }
+                checked.add(new ExportView.Write(write.offset(), write.data()));
+            }
+            return view.writeTogether(checked);
+        } catch (RuntimeException | OutOfMemoryError e) {
+            report(e);
+            return 0;
+        } finally {
             lease.exit();
         }
     }

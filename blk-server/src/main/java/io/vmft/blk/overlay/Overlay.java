@@ -59,6 +59,19 @@ public final class Overlay {
         }
     }
 
+    /** As {@link #insert(JournalRecord)}, several. */
+    public void insert(List<JournalRecord> records) {
+        lock.lock();
+        try {
+            for (JournalRecord record : records) {
+                open.put(Extent.whole(record), record.budgetBytes());
+            }
+            empty = false;
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /** Draws a line: what was inserted before belongs at or below {@code boundary}, what follows above. */
     public void freeze(long boundary) {
         lock.lock();

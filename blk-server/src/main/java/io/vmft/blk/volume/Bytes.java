@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
 
 /** Netty's buffers as native memory, without a copy where they are native and in one piece. */
 final class Bytes {
@@ -18,9 +19,9 @@ final class Bytes {
 
     /** The readable bytes of {@code source}, whose indices stay. */
     static void read(ByteBuf source, Use use) throws IOException {
-        ByteBuffer view = source.nioBufferCount() == 1 ? source.nioBuffer() : null;
-        if (view != null && view.isDirect()) {
-            use.accept(MemorySegment.ofBuffer(view));
+        MemorySegment memory = inPlace(source);
+        if (memory != null) {
+            use.accept(memory);
             return;
         }
         ByteBuf copy = PooledByteBufAllocator.DEFAULT.directBuffer(source.readableBytes());
@@ -30,6 +31,12 @@ final class Bytes {
         } finally {
             copy.release();
         }
+    }
+
+    /** The readable bytes of {@code source} where they lie; null if they are not native or not in one piece. */
+    static @Nullable MemorySegment inPlace(ByteBuf source) {
+        ByteBuffer view = source.nioBufferCount() == 1 ? source.nioBuffer() : null;
+        return view != null && view.isDirect() ? MemorySegment.ofBuffer(view) : null;
     }
 
     /** Lets {@code use} fill {@code lengthBytes} bytes and appends them to {@code destination}; nothing if it fails. */

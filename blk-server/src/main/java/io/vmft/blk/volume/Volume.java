@@ -1,10 +1,12 @@
 package io.vmft.blk.volume;
 
 import io.vmft.blk.changes.ChangeMap;
+import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.FencedException;
 import io.vmft.blk.journal.Journal;
 import io.vmft.blk.journal.JournalBudget;
 import io.vmft.blk.journal.JournalRecord;
+import io.vmft.blk.journal.JournalWrite;
 import io.vmft.blk.journal.LaneMarks;
 import io.vmft.blk.journal.MetaStore;
 import io.vmft.blk.journal.RecordKind;
@@ -23,6 +25,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * One volume. Thread-safe.
@@ -39,6 +43,8 @@ import org.jspecify.annotations.Nullable;
  * Nobody waits for journal room while holding one of them. Reads take none.
  */
 public final class Volume {
+    private static final Logger LOG = LoggerFactory.getLogger(Volume.class);
+
     private final String name;
     private final int lane;
     private final VolumeImage image;
@@ -269,6 +275,71 @@ public final class Volume {
         order.lock();
         try {
             overlay.insert(journal.append(lane, openEpoch, kind, offset, lengthBytes, data, crc));
+        } finally {
+            order.unlock();
+        }
+    }
+
+    /**
+     * Journals writes on behalf of a view as if one after the other, by as few system calls as can be. Never waits for room.
+     *
+     * @return how many, from the first on, took effect: 0 if the volume does not journal, or the view may not write, or the journal is
+     *     full, or the first one failed. Each of the others finds out by itself
+     */
+    int journalTogether(VolumeView view, List<ExportView.Write> writes) {
+        List<JournalWrite> staged = stage(writes);
+        long reserved = budgetBytes(staged);
+        if (staged.isEmpty() || !budget.tryReserve(reserved)) {
+            return 0;
+        }
+        int done = 0;
+        gate.readLock().lock();
+        try {
+            checkWritable(view);
+            while (mode != WriteMode.DIRECT && done < staged.size()) {
+                done += appendOrdered(staged.subList(done, staged.size()));
+            }
+        } catch (IOException e) {
+            LOG.debug(
+                    "{}: {} of {} writes could not be journaled together",
+                    name,
+                    staged.size() - done,
+                    staged.size(),
+                    e);
+        } finally {
+            gate.readLock().unlock();
+            budget.release(budgetBytes(staged.subList(done, staged.size())));
+        }
+        return done;
+    }
+
+    /** Those at the front that one record each can hold, and that lie in native memory. */
+    private List<JournalWrite> stage(List<ExportView.Write> writes) {
+        List<JournalWrite> staged = new ArrayList<>(writes.size());
+        for (ExportView.Write write : writes) {
+            MemorySegment data = Bytes.inPlace(write.data());
+            if (data == null || data.byteSize() == 0 || data.byteSize() > journal.maxPayloadBytes()) {
+                break;
+            }
+            staged.add(new JournalWrite(write.offset(), data, Bytes.crc(data)));
+        }
+        return staged;
+    }
+
+    private static long budgetBytes(List<JournalWrite> writes) {
+        long bytes = 0;
+        for (JournalWrite write : writes) {
+            bytes += write.budgetBytes();
+        }
+        return bytes;
+    }
+
+    private int appendOrdered(List<JournalWrite> writes) throws IOException {
+        order.lock();
+        try {
+            List<JournalRecord> records = journal.append(lane, openEpoch, writes);
+            overlay.insert(records);
+            return records.size();
         } finally {
             order.unlock();
         }

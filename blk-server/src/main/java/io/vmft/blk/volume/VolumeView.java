@@ -108,6 +108,16 @@ final class VolumeView implements ExportView, Roster.Member {
     }
 
     @Override
+    public boolean gathersWrites() {
+        return volume.mode() != WriteMode.DIRECT;
+    }
+
+    @Override
+    public int writeTogether(List<Write> writes) {
+        return volume.journalTogether(this, writes);
+    }
+
+    @Override
     public void writeZeroes(long offset, long lengthBytes, boolean punchHole, boolean fua) throws IOException {
         clear(punchHole ? RecordKind.TRIM : RecordKind.ZERO, offset, lengthBytes, fua);
     }

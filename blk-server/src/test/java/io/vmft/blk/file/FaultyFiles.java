@@ -21,6 +21,9 @@ public final class FaultyFiles implements StoreFiles {
     /** Lets a call go on by returning, fails it by throwing, delays it by waiting. */
     public interface Fault {
         void before(Call call, Path path) throws IOException;
+
+        /** Asked when a write was done: throwing makes one that reached the file look as if it had not. */
+        default void afterWrite(Path path) throws IOException {}
     }
 
     private volatile Fault fault = (_, _) -> {};
@@ -113,9 +116,10 @@ public final class FaultyFiles implements StoreFiles {
         }
 
         @Override
-        public void write(long position, MemorySegment first, MemorySegment second) throws IOException {
+        public void write(long position, WriteVector pieces) throws IOException {
             ask(Call.WRITE);
-            file.write(position, first, second);
+            file.write(position, pieces);
+            fault.afterWrite(file.path());
         }
 
         @Override

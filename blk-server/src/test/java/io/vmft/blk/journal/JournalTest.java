@@ -63,13 +63,30 @@ class JournalTest {
     }
 
     private JournalRecord append(int lane, int bytes) throws IOException {
+        JournalWrite write = write(lane, bytes);
+        return journal.append(lane, 1, RecordKind.WRITE, 0, bytes, write.data(), write.crc());
+    }
+
+    private JournalWrite write(int lane, int bytes) {
         MemorySegment payload = arena.allocate(bytes);
         for (int i = 0; i < bytes; i++) {
             payload.set(ValueLayout.JAVA_BYTE, i, (byte) (lane + i));
         }
         CRC32C crc = new CRC32C();
         crc.update(payload.asByteBuffer());
-        return journal.append(lane, 1, RecordKind.WRITE, 0, bytes, payload, (int) crc.getValue());
+        return new JournalWrite(0, payload, (int) crc.getValue());
+    }
+
+    private List<JournalRecord> appendTogether(int lane, int count, int bytes) throws IOException {
+        List<JournalWrite> writes = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            writes.add(write(lane, bytes + i));
+        }
+        List<JournalRecord> records = new ArrayList<>();
+        while (records.size() < count) {
+            records.addAll(journal.append(lane, 1, writes.subList(records.size(), count)));
+        }
+        return records;
     }
 
     private long segmentFiles() throws IOException {
@@ -241,6 +258,73 @@ class JournalTest {
         assertThatThrownBy(() -> append(LANE, 200)).hasMessageContaining("injected");
         files.heal();
         assertThat(append(LANE, 300).sequence()).isEqualTo(last + 1);
+        assertThat(reopen().scan().records()).hasSize(2);
+    }
+
+    @Test
+    void whatIsAppendedTogetherLiesThereAsIfOneAfterTheOther() throws IOException {
+        List<JournalRecord> records = new ArrayList<>();
+        records.add(append(LANE, 77));
+        records.addAll(appendTogether(LANE, 300, 1));
+        records.addAll(appendTogether(LANE + 1, 40, 4090));
+        records.add(append(LANE, 77));
+        assertThat(journal.segmentCount()).isGreaterThan(2);
+        journal.sync(journal.lastSequence());
+        Journal.Opened opened = reopen();
+        assertThat(opened.scan().damages()).isEmpty();
+        assertThat(opened.scan().records()).hasSize(records.size());
+        RecordReader reader = new RecordReader(arena.allocate(RecordReader.scratchBytes(journal)));
+        for (int i = 0; i < records.size(); i++) {
+            JournalScan.Found found = opened.scan().records().get(i);
+            assertThat(found.record().sequence()).isEqualTo(i + 1);
+            assertThat(found.record().position()).isEqualTo(records.get(i).position());
+            assertThat(found.record().lengthBytes()).isEqualTo(records.get(i).lengthBytes());
+            assertThat(reader.payload(found.record()).get(ValueLayout.JAVA_BYTE, 0))
+                    .isEqualTo((byte) found.header().lane());
+        }
+    }
+
+    private static void failAfterWriting(FaultyFiles files) {
+        files.inject(new FaultyFiles.Fault() {
+            @Override
+            public void before(Call call, Path path) {}
+
+            @Override
+            public void afterWrite(Path path) throws IOException {
+                throw new IOException("injected");
+            }
+        });
+    }
+
+    @Test
+    void recordsOfWhichNobodyWasToldAreNotFoundBehindWhatIsAppendedNext() throws IOException {
+        append(LANE, 100);
+        long last = journal.lastSequence();
+        failAfterWriting(files);
+        assertThatThrownBy(() -> appendTogether(LANE, 5, 4000)).hasMessageContaining("injected");
+        assertThatThrownBy(() -> append(LANE, 5)).hasMessageContaining("injected");
+        assertThat(journal.lastSequence()).isEqualTo(last);
+        files.heal();
+        JournalRecord next = append(LANE, 4000); // as long as the first of those
+        assertThat(next.sequence()).isEqualTo(last + 1);
+        Journal.Opened opened = reopen();
+        assertThat(opened.scan().damages()).isEmpty();
+        assertThat(opened.scan().records().stream().map(found -> found.record().sequence()))
+                .containsExactly(last, last + 1);
+    }
+
+    @Test
+    void nothingIsAppendedBehindSuchRecordsAsLongAsTheyCannotBeDestroyed() throws IOException {
+        failAfterWriting(files);
+        assertThatThrownBy(() -> appendTogether(LANE, 5, 4000)).hasMessageContaining("injected");
+        files.inject((call, _) -> {
+            if (call == Call.WRITE) {
+                throw new IOException("still broken");
+            }
+        });
+        assertThatThrownBy(() -> append(LANE, 4000)).hasMessageContaining("still broken");
+        files.heal();
+        assertThat(appendTogether(LANE, 2, 4000).getLast().sequence()).isEqualTo(2);
         assertThat(reopen().scan().records()).hasSize(2);
     }
 

@@ -92,6 +92,13 @@ class ConnectionOrderTest {
         }
     }
 
+    private static byte[] concat(byte[] first, byte[] second) {
+        return ByteBuffer.allocate(first.length + second.length)
+                .put(first)
+                .put(second)
+                .array();
+    }
+
     private static byte[] writes(int flags, int first, int end, byte fill) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         for (int i = first; i < end; i++) {
@@ -183,8 +190,10 @@ class ConnectionOrderTest {
         Case test = Case.of(kind, first);
         FaultyFiles.Held write = hold(test.held());
         int flags = onOtherThreads ? Nbd.CMD_FLAG_FUA : 0;
+        // Where a write would go to the journal together with those behind it, FUA lets it go alone, on the event loop.
+        int firstFlags = test.held().equals(".segment") ? Nbd.CMD_FLAG_FUA : flags;
         try (RawClient old = connect(first, test.oldName())) {
-            old.send(writes(flags, 0, RECEIVED, OLD));
+            old.send(concat(writes(firstFlags, 0, 1, OLD), writes(flags, 1, RECEIVED, OLD)));
             write.awaitReached();
             old.send(writes(flags, RECEIVED, BLOCKS, OLD));
             if (test.oldDies()) {
@@ -214,6 +223,33 @@ class ConnectionOrderTest {
             assertThat(reader.take(BLOCK * (BLOCKS - 1)))
                     .as("writes that had not begun")
                     .isEqualTo("00".repeat(BLOCK * (BLOCKS - 1)));
+        }
+    }
+
+    @Test
+    void writesThatGoToTheJournalTogetherAreAllDoneBeforeTheNewcomerIsAdmittedOrNotAtAll() throws Exception {
+        BlkServer first = start();
+        String name = "disk@" + protect(first).getPrimaryGeneration();
+        FaultyFiles.Held write = hold(".segment");
+        try (RawClient old = connect(first, name)) {
+            old.send(writes(0, 0, RECEIVED, OLD));
+            write.awaitReached();
+            old.send(writes(0, RECEIVED, BLOCKS, OLD));
+            assertThat(answer(first, name)).startsWith("80000002").contains("try again");
+            write.release();
+            try (RawClient newcomer = connect(first, name)) {
+                newcomer.send(writes(0, 1, 2, NEW));
+                newcomer.expectSuccess(1);
+                newcomer.request(0, Nbd.CMD_READ, 1, 0, BLOCK * BLOCKS);
+                newcomer.expect(
+                        "668e33ef 0001 0001 0000000000000001 %08x 0000000000000000".formatted(8 + BLOCK * BLOCKS));
+                assertThat(newcomer.take(BLOCK)).isEqualTo("aa".repeat(BLOCK));
+                assertThat(newcomer.take(BLOCK)).isEqualTo("bb".repeat(BLOCK));
+                newcomer.take(BLOCK * (RECEIVED - 2));
+                assertThat(newcomer.take(BLOCK * (BLOCKS - RECEIVED)))
+                        .as("writes that had not begun")
+                        .isEqualTo("00".repeat(BLOCK * (BLOCKS - RECEIVED)));
+            }
         }
     }
 

@@ -1,0 +1,85 @@
+package io.vmft.blk.journal;
+
+import io.vmft.blk.file.WriteVector;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Records on their way into one segment: those staged go there by one system call. Guarded by the journal's append lock.
+ *
+ * <p>A system call that fails may leave whole records behind the segment's end that nobody was told of. They must not be found behind
+ * what is appended next: their headers are destroyed before that, the last one first, so that a kill in between leaves no gap.
+ */
+final class StagedRecords {
+    /** Each takes three pieces of a {@link WriteVector} at most. */
+    static final int MAX_RECORDS = 128;
+
+    private final MemorySegment headers = Arena.ofAuto().allocate((long) MAX_RECORDS * RecordHeader.BYTES, 8);
+    private final MemorySegment zeroes = Arena.ofAuto().allocate(RecordHeader.BYTES, 8);
+    private final WriteVector vector = new WriteVector();
+    private final List<JournalRecord> staged = new ArrayList<>();
+    /** Left by a call that failed. */
+    private final List<JournalRecord> leftOver = new ArrayList<>();
+
+    private long lengthBytes;
+
+    /** Adds a record behind those staged, which the segment has room for. */
+    void stage(Segment segment, RecordHeader header, @Nullable MemorySegment payload) {
+        MemorySegment encoded = headers.asSlice((long) staged.size() * RecordHeader.BYTES, RecordHeader.BYTES);
+        header.encode(encoded);
+        vector.add(encoded);
+        if (payload != null) {
+            vector.add(payload);
+            vector.add(zeroes.asSlice(0, header.journalBytes() - RecordHeader.BYTES - payload.byteSize()));
+        }
+        staged.add(new JournalRecord(
+                segment,
+                segment.end() + lengthBytes,
+                header.kind(),
+                header.sequence(),
+                header.offset(),
+                header.lengthBytes()));
+        lengthBytes += header.journalBytes();
+    }
+
+    int count() {
+        return staged.size();
+    }
+
+    /** What they take in the segment. */
+    long lengthBytes() {
+        return lengthBytes;
+    }
+
+    /**
+     * Writes them. Whether or not that succeeds nothing is staged afterwards.
+     *
+     * @throws IOException none of them counts as written
+     */
+    List<JournalRecord> write(Segment segment) throws IOException {
+        List<JournalRecord> records = List.copyOf(staged);
+        try {
+            leftOver.addAll(records);
+            segment.file().write(segment.end(), vector);
+            leftOver.clear();
+        } finally {
+            staged.clear();
+            vector.clear();
+            lengthBytes = 0;
+        }
+        return records;
+    }
+
+    /** To be called before a segment is chosen to stage records for: these are in the one written last. */
+    void destroyLeftOver() throws IOException {
+        while (!leftOver.isEmpty()) {
+            JournalRecord last = leftOver.getLast();
+            last.segment().file().write(last.position(), zeroes);
+            leftOver.removeLast();
+        }
+    }
+}
