@@ -128,6 +128,11 @@ public final class NbdBench implements Bench {
             BenchSettings settings,
             PrintWriter progress)
             throws IOException, InterruptedException {
+        if (rows.stream().flatMap(row -> row.contenders().stream()).anyMatch(contender -> contender.epochs() != null)) {
+            progress.println("warming up");
+            progress.flush();
+            epochs.warmUp();
+        }
         for (Row row : rows) {
             for (Contender contender : row.contenders()) {
                 if (contender.server().kind() == ServerKind.BLK_SERVER) {
