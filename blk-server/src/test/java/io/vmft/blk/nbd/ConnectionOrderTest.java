@@ -21,8 +21,10 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -41,6 +43,8 @@ class ConnectionOrderTest {
     private static final int BLOCKS = 12;
     /** Of an old connection's writes: begun, handed over, received; the others stay in the socket. */
     private static final int RECEIVED = 4;
+    /** The segment in use: those that are prepared beside it are written to as well. */
+    private static final String SEGMENT = "000000.segment";
 
     private static final byte OLD = (byte) 0xaa;
     private static final byte NEW = (byte) 0xbb;
@@ -163,11 +167,11 @@ class ConnectionOrderTest {
                 }
                 case "protected" -> {
                     String name = "disk@" + protect(server).getPrimaryGeneration();
-                    yield new Case(name, name, name, false, ".segment");
+                    yield new Case(name, name, name, false, SEGMENT);
                 }
                 case "protected session" -> {
                     String name = "disk@" + protect(server).getPrimaryGeneration() + ";session=a.";
-                    yield new Case(name + "1", name + "2", name + "3", false, ".segment");
+                    yield new Case(name + "1", name + "2", name + "3", false, SEGMENT);
                 }
                 case "exclusive" -> new Case("mine", "mine", "mine", false, ".img");
                 case "gone" -> new Case("disk", "disk", "disk", true, ".img");
@@ -191,7 +195,7 @@ class ConnectionOrderTest {
         FaultyFiles.Held write = hold(test.held());
         int flags = onOtherThreads ? Nbd.CMD_FLAG_FUA : 0;
         // Where a write would go to the journal together with those behind it, FUA lets it go alone, on the event loop.
-        int firstFlags = test.held().equals(".segment") ? Nbd.CMD_FLAG_FUA : flags;
+        int firstFlags = test.held().equals(SEGMENT) ? Nbd.CMD_FLAG_FUA : flags;
         try (RawClient old = connect(first, test.oldName())) {
             old.send(concat(writes(firstFlags, 0, 1, OLD), writes(flags, 1, RECEIVED, OLD)));
             write.awaitReached();
@@ -230,7 +234,8 @@ class ConnectionOrderTest {
     void writesThatGoToTheJournalTogetherAreAllDoneBeforeTheNewcomerIsAdmittedOrNotAtAll() throws Exception {
         BlkServer first = start();
         String name = "disk@" + protect(first).getPrimaryGeneration();
-        FaultyFiles.Held write = hold(".segment");
+        FaultyFiles.Held write = hold(SEGMENT);
+        String admitted;
         try (RawClient old = connect(first, name)) {
             old.send(writes(0, 0, RECEIVED, OLD));
             write.awaitReached();
@@ -238,18 +243,51 @@ class ConnectionOrderTest {
             assertThat(answer(first, name)).startsWith("80000002").contains("try again");
             write.release();
             try (RawClient newcomer = connect(first, name)) {
-                newcomer.send(writes(0, 1, 2, NEW));
-                newcomer.expectSuccess(1);
-                newcomer.request(0, Nbd.CMD_READ, 1, 0, BLOCK * BLOCKS);
-                newcomer.expect(
-                        "668e33ef 0001 0001 0000000000000001 %08x 0000000000000000".formatted(8 + BLOCK * BLOCKS));
-                assertThat(newcomer.take(BLOCK)).isEqualTo("aa".repeat(BLOCK));
-                assertThat(newcomer.take(BLOCK)).isEqualTo("bb".repeat(BLOCK));
-                newcomer.take(BLOCK * (RECEIVED - 2));
-                assertThat(newcomer.take(BLOCK * (BLOCKS - RECEIVED)))
+                admitted = content(newcomer);
+                assertThat(admitted.substring(0, 2 * BLOCK)).isEqualTo("aa".repeat(BLOCK));
+                assertThat(admitted.substring(2 * BLOCK * RECEIVED))
                         .as("writes that had not begun")
                         .isEqualTo("00".repeat(BLOCK * (BLOCKS - RECEIVED)));
+                newcomer.send(writes(0, 1, 2, NEW));
+                newcomer.expectSuccess(1);
             }
+        }
+        first.close(); // every thread of it has ended
+        try (RawClient reader = connect(start(), name)) {
+            assertThat(content(reader))
+                    .isEqualTo(admitted.substring(0, 2 * BLOCK) + "bb".repeat(BLOCK) + admitted.substring(4 * BLOCK));
+        }
+    }
+
+    private static String content(RawClient client) throws IOException {
+        client.request(0, Nbd.CMD_READ, 77, 0, BLOCK * BLOCKS);
+        client.expect("668e33ef 0001 0001 000000000000004d %08x 0000000000000000".formatted(8 + BLOCK * BLOCKS));
+        return client.take(BLOCK * BLOCKS);
+    }
+
+    @Test
+    void eachOfTheWritesThatCannotGoToTheJournalTogetherIsAnsweredForItself() throws Exception {
+        BlkServer running = start();
+        String name = "disk@" + protect(running).getPrimaryGeneration();
+        AtomicInteger calls = new AtomicInteger();
+        // Together; then, where that left records behind, destroying the four of them; the first; the second.
+        Set<Integer> failing = Set.of(1, 7);
+        files.inject((call, path) -> {
+            if (call == Call.WRITE && path.toString().endsWith(SEGMENT) && failing.contains(calls.incrementAndGet())) {
+                throw new IOException("injected");
+            }
+        });
+        try (RawClient client = connect(running, name)) {
+            client.send(writes(0, 0, 4, OLD));
+            client.expectSuccess(0);
+            assertThat(client.takeError(1)).startsWith("5 ").contains("injected");
+            client.expectSuccess(2);
+            client.expectSuccess(3);
+            files.heal();
+            client.request(0, Nbd.CMD_READ, 9, 0, 4 * BLOCK);
+            client.expect("668e33ef 0001 0001 0000000000000009 %08x 0000000000000000".formatted(8 + 4 * BLOCK));
+            assertThat(client.take(4 * BLOCK))
+                    .isEqualTo("aa".repeat(BLOCK) + "00".repeat(BLOCK) + "aa".repeat(2 * BLOCK));
         }
     }
 
