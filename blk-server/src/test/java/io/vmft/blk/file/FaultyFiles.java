@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.concurrent.CountDownLatch;
+import java.util.function.BiPredicate;
 import org.jspecify.annotations.Nullable;
 
 /** The system's files, each call of which first asks a test's {@link Fault}. Thread-safe. */
@@ -38,9 +39,14 @@ public final class FaultyFiles implements StoreFiles {
 
     /** Holds one kind of call on files whose name ends so, until it is released. */
     public Held hold(Call call, String suffix) {
+        return hold((actual, path) -> actual == call && path.toString().endsWith(suffix));
+    }
+
+    /** As the other, for the calls that are meant. */
+    public Held hold(BiPredicate<Call, Path> meant) {
         Held held = new Held();
         inject((actual, path) -> {
-            if (actual == call && path.toString().endsWith(suffix)) {
+            if (meant.test(actual, path)) {
                 held.reached.countDown();
                 try {
                     held.released.await();
