@@ -65,33 +65,26 @@ public final class Journal implements AutoCloseable {
      * Opens the journal in {@code directory} and goes on after what it finds there, which is never appended to. The first
      * {@link #sync} syncs the found segments too, because an earlier process may not have.
      *
-     * @param settled lanes' watermarks as they are known elsewhere
-     * @param newest the newest sequence number in any watermark
+     * @param known what is stored of lanes
      */
     public static Opened open(
-            StoreFiles files,
-            Path directory,
-            long segmentBytes,
-            MetaStore meta,
-            JournalBudget budget,
-            Map<Integer, Long> settled,
-            long newest)
+            StoreFiles files, Path directory, long segmentBytes, MetaStore meta, JournalBudget budget, Watermarks known)
             throws IOException {
         Files.createDirectories(directory);
         SegmentPool pool = new SegmentPool(files, directory, segmentBytes);
         List<SegmentEntry> entries = new ArrayList<>(meta.segments());
         entries.sort(Comparator.comparingLong(SegmentEntry::firstSequence));
-        List<JournalScan.Found> records = new ArrayList<>();
-        List<JournalScan.Damage> damages = new ArrayList<>();
+        JournalScan.Collector found = new JournalScan.Collector(known.settled());
         Journal journal = new Journal(meta, pool, budget);
-        journal.settled.putAll(settled);
-        journal.lastSequence = newest;
+        journal.settled.putAll(known.settled());
+        journal.lastSequence = known.newest();
+        long bytes = 0;
         try (MetaStore.Batch batch = meta.batch()) {
             for (SegmentEntry entry : entries) {
                 Segment segment = new Segment(entry.id(), pool.reopen(entry), journal::unused);
-                segment.begin(entry.firstSequence());
                 journal.adopt(segment, entry);
-                SegmentScanner.scan(segment, entry, settled, records, damages);
+                SegmentScanner.scan(segment, entry, known.committed(), found, _ -> {});
+                bytes += segment.end();
                 journal.lastSequence =
                         Math.max(journal.lastSequence, Math.max(segment.lastSequence(), entry.lastSequence()));
                 if (!entry.closed()) {
@@ -104,7 +97,7 @@ public final class Journal implements AutoCloseable {
             journal.close();
             throw e;
         }
-        return new Opened(journal, new JournalScan(entries.size(), records, damages));
+        return new Opened(journal, found.scan(entries.size(), bytes));
     }
 
     /** An opened journal and what was in it. */
@@ -313,6 +306,36 @@ public final class Journal implements AutoCloseable {
     private void unused(Segment segment) {
         budget.addFileBytes(-segment.segmentFile().sizeBytes());
         pool.giveBack(segment.segmentFile());
+    }
+
+    /**
+     * The segments in use, as they are at this moment, to be read while the journal goes on. They stay in use until they are closed.
+     */
+    public List<SegmentView> look() {
+        append.lock();
+        try {
+            List<Segment> all = new ArrayList<>(closedSegments);
+            if (active != null) {
+                all.add(active);
+            }
+            all.sort(Comparator.comparingLong(Segment::firstSequence));
+            all.forEach(Segment::retain);
+            return all.stream()
+                    .map(segment -> SegmentView.of(segment, segment.entry(true)))
+                    .toList();
+        } finally {
+            append.unlock();
+        }
+    }
+
+    /** The id of the segment that is being filled; 0: none is. */
+    public long activeSegment() {
+        append.lock();
+        try {
+            return active == null ? 0 : active.id();
+        } finally {
+            append.unlock();
+        }
     }
 
     /** Segments in use, the active one too. */

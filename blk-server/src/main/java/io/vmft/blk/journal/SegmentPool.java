@@ -9,7 +9,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.HashSet;
-import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -27,7 +26,7 @@ final class SegmentPool implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(SegmentPool.class);
     private static final int MAX_SPARES = 2;
     private static final int FILL_BYTES = 1 << 20;
-    private static final String SUFFIX = ".segment";
+    private static final String SUFFIX = SegmentEntry.SUFFIX;
 
     private final StoreFiles files;
     private final Path directory;
@@ -52,7 +51,7 @@ final class SegmentPool implements AutoCloseable {
 
     /** Opens the file a catalogued segment is in. */
     SegmentFile reopen(SegmentEntry entry) throws IOException {
-        Path path = path(entry.slot());
+        Path path = entry.path(directory);
         if (!Files.exists(path)) {
             throw new IOException(path + ": this part of the journal is missing; restore it, nothing was started");
         }
@@ -129,7 +128,7 @@ final class SegmentPool implements AutoCloseable {
 
     private SegmentFile create(boolean fill) throws IOException {
         int slot = freeSlot();
-        Path path = path(slot);
+        Path path = SegmentEntry.path(directory, slot);
         @Nullable StoreFile file = null;
         try {
             file = files.open(path, StoreFiles.Access.CREATE);
@@ -167,10 +166,6 @@ final class SegmentPool implements AutoCloseable {
             slot++;
         }
         return slot;
-    }
-
-    private Path path(int slot) {
-        return directory.resolve(String.format(Locale.ROOT, "%06d%s", slot, SUFFIX));
     }
 
     private static int slotOf(String name) {
