@@ -9,6 +9,8 @@ import io.vmft.engine.vm.VmPaths;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
+import java.util.stream.Collectors;
 
 /** The lab with a protected Linux guest in it, and a client at work. */
 final class BusyVm implements AutoCloseable {
@@ -29,9 +31,10 @@ final class BusyVm implements AutoCloseable {
      * Boots it and waits until it is protected.
      *
      * @param kernelWords added to the guest's kernel command line
+     * @param protection lines added to the file's {@code protection} section
      * @param target where the logs are kept
      */
-    BusyVm(String kernelWords, Path target) throws Exception {
+    BusyVm(String kernelWords, List<String> protection, Path target) throws Exception {
         this.target = target.toAbsolutePath();
         place = Workplace.create();
         try {
@@ -46,7 +49,10 @@ final class BusyVm implements AutoCloseable {
             standby = new Host("b", lab, place);
             Path vmFile =
                     VmFile.write(folder, new DemoOptions(0, 1, "qemu-system-x86_64", "tcg", false, GUEST, this.target));
-            Files.writeString(vmFile, Files.readString(vmFile).replace(" vmft.ip=", " " + kernelWords + " vmft.ip="));
+            Files.writeString(
+                    vmFile,
+                    Files.readString(vmFile).replace(" vmft.ip=", " " + kernelWords + " vmft.ip=")
+                            + protection.stream().map(line -> "  " + line + "\n").collect(Collectors.joining()));
             blkServer.awaitReady(PATIENCE);
             primary.start("run", vmFile);
             standby.start("standby", vmFile);
@@ -58,6 +64,11 @@ final class BusyVm implements AutoCloseable {
             close();
             throw e;
         }
+    }
+
+    /** As if nothing were said of protection. */
+    BusyVm(String kernelWords, Path target) throws Exception {
+        this(kernelWords, List.of(), target);
     }
 
     /** Skips the test where it cannot run, and builds the guest. */

@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param pauseMsP50 by QEMU's own STOP and RESUME events
  * @param dirtyPagesLast pages of the last checkpoint
  * @param heldFrames guest output waiting for its commit now
+ * @param verifiedEpochs epochs at which this standby found its whole memory equal to the primary's
  * @param peer the other engine's address, if there is one
  * @param voidCheckpoints checkpoints that failed and were tried again
  */
@@ -33,13 +34,27 @@ public record EngineStatus(
         @JsonProperty("pause_ms_p99") double pauseMsP99,
         @JsonProperty("dirty_pages_last") long dirtyPagesLast,
         @JsonProperty("held_frames") long heldFrames,
+        @JsonProperty("verified_epochs") long verifiedEpochs,
         @JsonProperty("accelerator") String accelerator,
         @JsonProperty("qemu_version") String qemuVersion,
         @JsonProperty("qemu_pid") long qemuPid,
         @JsonProperty("engine_pid") long enginePid,
         @JsonProperty("peer") @Nullable String peer,
         @JsonProperty("listen") @Nullable String listen,
-        @JsonProperty("last_takeover") @Nullable TakeOver lastTakeOver) {
+        @JsonProperty("last_takeover") @Nullable TakeOver lastTakeOver,
+        @JsonProperty("copying") @Nullable Copying copying) {
+    /**
+     * How checkpoints' pages go to the backup.
+     *
+     * @param dirtyBytes of dirty pages since this backup was taken
+     * @param sentBytes what of them went over the wire
+     * @param compressing whether they are compressed now
+     */
+    public record Copying(
+            @JsonProperty("dirty_bytes") long dirtyBytes,
+            @JsonProperty("sent_bytes") long sentBytes,
+            @JsonProperty("compressing") boolean compressing) {}
+
     /**
      * A takeover by this engine.
      *

@@ -19,6 +19,7 @@ import java.util.List;
  * @param listen where this host listens as a standby; port 0 takes a free one
  * @param stagingBytes bound of copied pages that were not sent yet (primary), and of one epoch's pages in memory
  * @param heldFramesBytes bound, for each network card, of guest output held until its epoch is committed
+ * @param copying how memory gets to the backup
  */
 public record Protection(
         Duration epoch,
@@ -29,7 +30,8 @@ public record Protection(
         boolean auto,
         HostPort listen,
         long stagingBytes,
-        long heldFramesBytes) {
+        long heldFramesBytes,
+        Copying copying) {
 
     /** What a file without a {@code protection} section means. */
     public static final Protection DEFAULT = new Protection(
@@ -41,7 +43,8 @@ public record Protection(
             true,
             new HostPort("0.0.0.0", 4441),
             64L << 20,
-            16L << 20);
+            16L << 20,
+            Copying.DEFAULT);
 
     private static final int MAX_STANDBYS = 16;
 
@@ -73,6 +76,20 @@ public record Protection(
                 heldFramesBytes >= 256L << 10 && heldFramesBytes <= 1L << 30,
                 "held_frames",
                 Quantity.sizeInWords(heldFramesBytes) + " is not between 256K and 1G");
+    }
+
+    Protection with(Copying other) {
+        return new Protection(
+                epoch,
+                maxInFlight,
+                heartbeat,
+                failureTimeout,
+                standbys,
+                auto,
+                listen,
+                stagingBytes,
+                heldFramesBytes,
+                other);
     }
 
     private static boolean isBetween(Duration value, Duration least, Duration most) {

@@ -8,10 +8,12 @@ import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.epoll.EpollSocketChannel;
+import io.netty.handler.traffic.ChannelTrafficShapingHandler;
 import io.vmft.proto.checkpoint.Frame;
 import io.vmft.proto.checkpoint.FrameDecoder;
 import io.vmft.proto.checkpoint.FrameEncoder;
@@ -22,24 +24,39 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * Stands between primary and standby. Once told, it replaces the last page of every checkpoint frame by a second copy of the first: well-formed,
+ * Stands between primary and standby. Once told, it replaces the last page that is not zero of every checkpoint frame by a second copy of the first: well-formed,
  * rightly checksummed, and wrong.
  */
 final class PageDroppingProxy implements AutoCloseable {
     private final MultiThreadIoEventLoopGroup group = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
     private final Channel server;
     private final int standbyPort;
+    private final long bytesPerSecond;
     private final AtomicInteger dropped = new AtomicInteger();
     private volatile boolean dropping;
 
     PageDroppingProxy(int standbyPort) {
+        this(standbyPort, 0);
+    }
+
+    /**
+     * A slow one.
+     *
+     * @param bytesPerSecond of what the primary sends; 0: as fast as it comes
+     */
+    PageDroppingProxy(int standbyPort, long bytesPerSecond) {
         this.standbyPort = standbyPort;
+        this.bytesPerSecond = bytesPerSecond;
         this.server = new ServerBootstrap()
                 .group(group)
                 .channel(EpollServerSocketChannel.class)
                 .childHandler(new ChannelInitializer<Channel>() {
                     @Override
                     protected void initChannel(Channel primary) {
+                        if (bytesPerSecond > 0) {
+                            primary.config().setOption(ChannelOption.SO_RCVBUF, 1 << 16);
+                            primary.pipeline().addLast(new ChannelTrafficShapingHandler(0, bytesPerSecond, 50));
+                        }
                         connect(primary);
                     }
                 })
@@ -54,6 +71,10 @@ final class PageDroppingProxy implements AutoCloseable {
 
     void dropPagesFromNowOn() {
         dropping = true;
+    }
+
+    void dropNoMore() {
+        dropping = false;
     }
 
     int dropped() {
@@ -103,13 +124,21 @@ final class PageDroppingProxy implements AutoCloseable {
 
     private void dropLastPage(ByteBuf payload) {
         int count = payload.getInt(0);
-        if (count < 2) {
+        int stored = payload.getInt(4);
+        if (stored < 2) {
             return;
         }
-        int indexes = Frame.PAGES_PREFIX_BYTES;
-        int pages = indexes + 8 * count;
-        payload.setLongLE(indexes + 8 * (count - 1), payload.getLongLE(indexes));
-        payload.setBytes(pages + (count - 1) * Frame.PAGE_BYTES, payload, pages, Frame.PAGE_BYTES);
+        int first = -1;
+        int last = -1;
+        for (int at = Frame.PAGES_PREFIX_BYTES; at < Frame.PAGES_PREFIX_BYTES + 8 * count; at += 8) {
+            if (payload.getLongLE(at) >= 0) {
+                first = first < 0 ? at : first;
+                last = at;
+            }
+        }
+        int pages = Frame.PAGES_PREFIX_BYTES + 8 * count;
+        payload.setLongLE(last, payload.getLongLE(first));
+        payload.setBytes(pages + (stored - 1) * Frame.PAGE_BYTES, payload, pages, Frame.PAGE_BYTES);
         dropped.incrementAndGet();
     }
 
