@@ -64,7 +64,7 @@ public final class Engine implements AutoCloseable {
             throws EngineException, InterruptedException {
         Engine engine = prepare(config, host, runDir);
         try {
-            engine.boot(fence);
+            engine.boot(fence, "started by its operator");
             return engine;
         } catch (EngineException | InterruptedException | RuntimeException e) {
             engine.close();
@@ -125,7 +125,7 @@ public final class Engine implements AutoCloseable {
         }
     }
 
-    private void boot(boolean fence) throws EngineException, InterruptedException {
+    private void boot(boolean fence, String reason) throws EngineException, InterruptedException {
         String vm = context.vm();
         ArbiterReply reply = get(context.control()
                 .open(OpenRequest.newBuilder()
@@ -135,6 +135,7 @@ public final class Engine implements AutoCloseable {
                                 .map(Disk::volume)
                                 .toList())
                         .setFence(fence)
+                        .setReason(reason)
                         .build()));
         if (reply.hasRefusal()) {
             throw new EngineException(vm + ": block server " + context.control().address() + " refuses: "
@@ -145,7 +146,7 @@ public final class Engine implements AutoCloseable {
         try {
             guest = GuestVm.start(context, record.getPrimaryGeneration(), false);
         } catch (IOException e) {
-            get(context.control().closeVm(vm, record.getGeneration()));
+            get(context.control().closeVm(vm, record.getGeneration(), "QEMU did not start: " + e.getMessage()));
             throw new EngineException(String.valueOf(e.getMessage()), e);
         }
         log.info("{}: generation {}: running on {}, QEMU {}", vm, record.getGeneration(), context.host(), guest.pid());
@@ -190,7 +191,7 @@ public final class Engine implements AutoCloseable {
 
     private void bootAgain() {
         try {
-            boot(false);
+            boot(false, "booted again, the storage host lost data");
         } catch (EngineException e) {
             ended.complete(e);
         } catch (InterruptedException e) {

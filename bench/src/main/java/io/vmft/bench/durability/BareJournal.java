@@ -5,11 +5,11 @@ import io.vmft.blk.journal.Journal;
 import io.vmft.blk.journal.JournalBudget;
 import io.vmft.blk.journal.MetaStore;
 import io.vmft.blk.journal.RecordKind;
+import io.vmft.blk.journal.Watermarks;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.Map;
 import java.util.zip.CRC32C;
 
 /**
@@ -35,8 +35,7 @@ final class BareJournal implements AutoCloseable {
                         SEGMENT_BYTES,
                         meta,
                         new JournalBudget(LIMIT_BYTES, Duration.ofMillis(250)),
-                        Map.of(),
-                        0)
+                        Watermarks.NONE)
                 .journal();
     }
 

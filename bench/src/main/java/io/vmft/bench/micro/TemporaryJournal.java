@@ -6,6 +6,7 @@ import io.vmft.blk.journal.JournalBudget;
 import io.vmft.blk.journal.JournalRecord;
 import io.vmft.blk.journal.MetaStore;
 import io.vmft.blk.journal.RecordKind;
+import io.vmft.blk.journal.Watermarks;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -14,7 +15,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
 import java.util.stream.Stream;
 import java.util.zip.CRC32C;
 
@@ -41,8 +41,7 @@ final class TemporaryJournal implements AutoCloseable {
                         SEGMENT_BYTES,
                         meta,
                         new JournalBudget(1 << 30, Duration.ofMillis(250)),
-                        Map.of(),
-                        0)
+                        Watermarks.NONE)
                 .journal();
         first = append();
     }

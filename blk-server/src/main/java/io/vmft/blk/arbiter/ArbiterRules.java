@@ -9,6 +9,7 @@ import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.BeginProtectRequest;
 import io.vmft.proto.blk.v1.CloseRequest;
 import io.vmft.proto.blk.v1.CommitRequest;
+import io.vmft.proto.blk.v1.ForceRequest;
 import io.vmft.proto.blk.v1.GoSoloRequest;
 import io.vmft.proto.blk.v1.Mode;
 import io.vmft.proto.blk.v1.OpenRequest;
@@ -33,6 +34,9 @@ public final class ArbiterRules {
     public static final Pattern NAME = Pattern.compile("[A-Za-z0-9._-]{1,128}");
 
     private static final Pattern HOST = Pattern.compile("[\\x21-\\x7e]{1,255}");
+    /** Who forces something: as a host, and blanks. */
+    private static final Pattern BY = Pattern.compile("[\\x21-\\x7e][\\x20-\\x7e]{0,254}");
+
     static final int MAX_VOLUMES = 64;
     static final int MAX_REASON_CHARACTERS = 500;
     static final int MAX_IN_FLIGHT = 64;
@@ -43,7 +47,7 @@ public final class ArbiterRules {
     public static Decision open(VmState state, OpenRequest call, long nowMillis) {
         ArbiterRecord record = state.record();
         if (!HOST.matcher(call.getHost()).matches()) {
-            return badHost(state, "host", call.getHost());
+            return badName(state, "host", call.getHost());
         }
         if (call.getVolumesCount() > MAX_VOLUMES) {
             return Refused.of(
@@ -70,9 +74,10 @@ public final class ArbiterRules {
                 .clearVolumes()
                 .addAllVolumes(call.getVolumesList())
                 .setChangedAtMillis(nowMillis)
-                .setReason("opened by " + call.getHost() + (call.getFence() ? ", fencing" : ""))
+                .setReason(
+                        reason("opened by " + call.getHost() + (call.getFence() ? ", fencing" : ""), call.getReason()))
                 .build();
-        return new Accepted(new VmState(opened, next, List.of(), false, ByteString.EMPTY));
+        return new Accepted(state.changed(opened, next, ByteString.EMPTY, call.getHost()));
     }
 
     public static Decision beginProtect(VmState state, BeginProtectRequest call, long nowMillis) {
@@ -80,7 +85,7 @@ public final class ArbiterRules {
             return new Repeated(state);
         }
         if (!HOST.matcher(call.getBackup()).matches()) {
-            return badHost(state, "backup", call.getBackup());
+            return badName(state, "backup", call.getBackup());
         }
         Refused refused = refusal(state, call.getGeneration(), "BeginProtect", true, Mode.SOLO);
         if (refused != null) {
@@ -93,9 +98,9 @@ public final class ArbiterRules {
                 .setBackup(call.getBackup())
                 .setStandbyGeneration(next + 1)
                 .setChangedAtMillis(nowMillis)
-                .setReason("syncing backup " + call.getBackup())
+                .setReason(reason("syncing backup " + call.getBackup(), call.getReason()))
                 .build();
-        return new Accepted(new VmState(record, next + 1, List.of(), false, repeatable("BeginProtect", call)));
+        return new Accepted(state.changed(record, next + 1, repeatable("BeginProtect", call), record.getPrimary()));
     }
 
     public static Decision goSolo(VmState state, GoSoloRequest call, long nowMillis) {
@@ -115,7 +120,7 @@ public final class ArbiterRules {
                 .setChangedAtMillis(nowMillis)
                 .setReason(reason("went solo", call.getReason()))
                 .build();
-        return new Accepted(new VmState(record, next, List.of(), false, repeatable("GoSolo", call)));
+        return new Accepted(state.changed(record, next, repeatable("GoSolo", call), record.getPrimary()));
     }
 
     /** The epoch chosen is the next record's committed epoch. */
@@ -124,7 +129,7 @@ public final class ArbiterRules {
             return new Repeated(state);
         }
         if (!HOST.matcher(call.getHost()).matches()) {
-            return badHost(state, "host", call.getHost());
+            return badName(state, "host", call.getHost());
         }
         Refused refused = refusal(state, call.getGeneration(), "TakeOver", false, Mode.PROTECTED);
         if (refused != null) {
@@ -151,7 +156,7 @@ public final class ArbiterRules {
                 .setChangedAtMillis(nowMillis)
                 .setReason(reason("taken over at epoch " + epoch.getAsLong(), call.getReason()))
                 .build();
-        return new Accepted(new VmState(record, state.lastGiven(), List.of(), false, repeatable("TakeOver", call)));
+        return new Accepted(state.changed(record, state.lastGiven(), repeatable("TakeOver", call), call.getHost()));
     }
 
     public static Decision close(VmState state, CloseRequest call, long nowMillis) {
@@ -163,18 +168,73 @@ public final class ArbiterRules {
             return refused;
         }
         long next = state.lastGiven() + 1;
-        ArbiterRecord record = kept(state)
-                .setGeneration(next)
+        String host = state.record().getPrimary();
+        ArbiterRecord record = closed(state, next)
+                .setChangedAtMillis(nowMillis)
+                .setReason(reason("closed by " + host, call.getReason()))
+                .build();
+        return new Accepted(state.changed(record, next, repeatable("Close", call), host));
+    }
+
+    /** What an operator decides, who saw the record as it is. */
+    public static Decision force(VmState state, ForceRequest call, long nowMillis) {
+        ArbiterRecord before = state.record();
+        if (before.getGeneration() == 0) {
+            return Refused.of(Code.WRONG_MODE, state.vm() + " was never opened; there is nothing to force");
+        }
+        if (call.getGeneration() != before.getGeneration()) {
+            return Refused.of(
+                    Code.FENCED,
+                    state.vm() + ": it changed since generation " + call.getGeneration()
+                            + " was looked at, the current one is " + before.getGeneration() + " (" + before.getReason()
+                            + "); look at it again");
+        }
+        if (!BY.matcher(call.getBy()).matches()) {
+            return badName(state, "by", call.getBy());
+        }
+        if (call.getReason().isBlank()) {
+            return Refused.of(Code.BAD_REQUEST, state.vm() + ": force needs a reason, for the record's history");
+        }
+        if (state.mode() == Mode.CLOSED) {
+            return Refused.of(
+                    Code.WRONG_MODE,
+                    state.vm() + " is CLOSED already (generation " + before.getGeneration()
+                            + "); any host may open it, its volumes are free");
+        }
+        long next = state.lastGiven() + 1;
+        ArbiterRecord.Builder record = switch (call.getAction()) {
+            case CLOSE -> closed(state, next).setReason(reason("closed by force", call.getReason()));
+            case SOLO ->
+                kept(state)
+                        .setGeneration(next)
+                        .setMode(Mode.SOLO)
+                        .setPrimary(call.getHost())
+                        .setBackup("")
+                        .setPrimaryGeneration(next)
+                        .setStandbyGeneration(0)
+                        .setReason(reason("given to " + call.getHost() + " by force", call.getReason()));
+            case ACTION_UNSPECIFIED, UNRECOGNIZED -> null;
+        };
+        if (record == null) {
+            return Refused.of(Code.BAD_REQUEST, state.vm() + ": force knows CLOSE and SOLO");
+        }
+        if (call.getAction() == ForceRequest.Action.SOLO
+                && !HOST.matcher(call.getHost()).matches()) {
+            return badName(state, "host", call.getHost());
+        }
+        return new Accepted(
+                state.changed(record.setChangedAtMillis(nowMillis).build(), next, ByteString.EMPTY, call.getBy()));
+    }
+
+    private static ArbiterRecord.Builder closed(VmState state, long generation) {
+        return kept(state)
+                .setGeneration(generation)
                 .setMode(Mode.CLOSED)
                 .setPrimary("")
                 .setBackup("")
                 .setPrimaryGeneration(0)
                 .setStandbyGeneration(0)
-                .clearVolumes()
-                .setChangedAtMillis(nowMillis)
-                .setReason("closed by " + state.record().getPrimary())
-                .build();
-        return new Accepted(new VmState(record, next, List.of(), false, repeatable("Close", call)));
+                .clearVolumes();
     }
 
     public static Decision seal(VmState state, SealRequest call) {
@@ -230,7 +290,7 @@ public final class ArbiterRules {
         List<Long> left = state.inFlight().stream()
                 .filter(epoch -> epoch > call.getEpoch())
                 .toList();
-        return new Accepted(new VmState(record.build(), state.lastGiven(), left, false, state.lastChange()));
+        return new Accepted(state.committed(record.build(), left));
     }
 
     /** A record whose journaled writes are all kept: the newest sealed epoch is as good as committed. */
@@ -256,9 +316,24 @@ public final class ArbiterRules {
         }
         if (!List.of(allowed).contains(state.mode())) {
             return Refused.of(
-                    Code.WRONG_MODE, state.vm() + " is " + state.mode() + ", " + call + " is for " + List.of(allowed));
+                    Code.WRONG_MODE,
+                    state.vm() + " is " + state.mode() + " (generation " + record.getGeneration() + "), " + call
+                            + " is for " + List.of(allowed) + "; " + wayOut(call, record));
         }
         return needsAllData && state.dataLost() ? dataLost(state) : null;
+    }
+
+    private static String wayOut(String call, ArbiterRecord record) {
+        return switch (record.getMode()) {
+            case CLOSED -> call.equals("Close") ? "nothing is to be done" : "open it first";
+            case SOLO -> "it has no backup; begin to protect it first";
+            case SYNCING ->
+                call.equals("TakeOver")
+                        ? "its backup " + record.getBackup() + " holds no whole checkpoint yet, ask again"
+                        : "it has the backup " + record.getBackup() + " already";
+            case PROTECTED -> "it has the backup " + record.getBackup() + " already";
+            case MODE_UNSPECIFIED, UNRECOGNIZED -> "its record is damaged; see blk-server check";
+        };
     }
 
     private static Refused dataLost(VmState state) {
@@ -271,7 +346,7 @@ public final class ArbiterRules {
                                 : "it is to be restarted"));
     }
 
-    private static Refused badHost(VmState state, String field, String value) {
+    private static Refused badName(VmState state, String field, String value) {
         return Refused.of(
                 Code.BAD_REQUEST,
                 state.vm() + ": " + field + " '" + value.replaceAll("[^\\x20-\\x7e]", "?")

@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import io.vmft.blk.file.StoreFile;
 import io.vmft.blk.file.StoreFiles;
 import io.vmft.blk.journal.MetaStore;
+import io.vmft.blk.journal.VolumeRegistration;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -96,7 +97,7 @@ public final class ChangeMap implements AutoCloseable {
         this.lane = lane;
         this.image = image;
         this.sizeBytes = sizeBytes;
-        this.blocks = (sizeBytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
+        this.blocks = blocks(sizeBytes);
         this.state = state;
     }
 
@@ -147,18 +148,58 @@ public final class ChangeMap implements AutoCloseable {
     }
 
     private Path path(long mapId) {
-        return folder.resolve(prefix() + Long.toHexString(mapId) + ".map");
+        return folder.resolve(name(lane, mapId));
     }
 
-    private String prefix() {
+    private static String name(int lane, long mapId) {
+        return prefix(lane) + Long.toHexString(mapId) + ".map";
+    }
+
+    private static String prefix(int lane) {
         return "%06d-".formatted(lane);
+    }
+
+    private static long blocks(long sizeBytes) {
+        return (sizeBytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
+    }
+
+    /**
+     * What is wrong with what a server left of a volume's map, in a few words; null: nothing, or there is none.
+     *
+     * @param stored what the index has of it
+     */
+    public static @Nullable String trouble(Path folder, byte @Nullable [] stored, VolumeRegistration volume) {
+        ChangeState state;
+        try {
+            state = stored == null ? ChangeState.NONE : ChangeState.decode(stored);
+        } catch (IOException e) {
+            return "index: the points of volume " + volume.name() + " cannot be read (" + e + ")";
+        }
+        if (state.points().isEmpty()) {
+            return null;
+        }
+        Path file = folder.resolve(name(volume.lane(), state.mapId()));
+        long expected = blocks(
+                        state.stamp() == null
+                                ? volume.sizeBytes()
+                                : state.stamp().sizeBytes())
+                * 8;
+        try {
+            if (!Files.isReadable(file)) {
+                return file + ": the change map is missing or cannot be read";
+            }
+            long size = Files.size(file);
+            return size < expected ? file + ": the change map has " + size + " bytes instead of " + expected : null;
+        } catch (IOException e) {
+            return file + ": " + e;
+        }
     }
 
     private void removeOthers() throws IOException {
         Path own = path(state.mapId());
         try (Stream<Path> found = Files.list(folder)) {
             for (Path other : (Iterable<Path>) found::iterator) {
-                if (other.getFileName().toString().startsWith(prefix()) && !other.equals(own)) {
+                if (other.getFileName().toString().startsWith(prefix(lane)) && !other.equals(own)) {
                     Files.delete(other);
                 }
             }

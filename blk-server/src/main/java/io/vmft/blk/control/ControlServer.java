@@ -1,6 +1,7 @@
 package io.vmft.blk.control;
 
 import com.google.common.util.concurrent.MoreExecutors;
+import io.grpc.BindableService;
 import io.grpc.Metadata;
 import io.grpc.Server;
 import io.grpc.ServerCall;
@@ -9,6 +10,7 @@ import io.grpc.netty.NettyServerBuilder;
 import io.vmft.proto.blk.v1.EpochsGrpc;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -34,9 +36,11 @@ public final class ControlServer implements AutoCloseable {
      * Starts listening.
      *
      * @param address port 0: any free port
+     * @param more further services
      * @throws IOException if it cannot be listened on
      */
-    public static ControlServer start(InetSocketAddress address, Coordinator coordinator) throws IOException {
+    public static ControlServer start(InetSocketAddress address, Coordinator coordinator, BindableService... more)
+            throws IOException {
         ThreadPoolExecutor executor = new ThreadPoolExecutor(
                 THREADS,
                 THREADS,
@@ -46,7 +50,7 @@ public final class ControlServer implements AutoCloseable {
                 Thread.ofPlatform().name("control-", 0).daemon().factory());
         executor.allowCoreThreadTimeOut(true);
         try {
-            Server server = NettyServerBuilder.forAddress(address)
+            NettyServerBuilder builder = NettyServerBuilder.forAddress(address)
                     // A guest stands still while a seal is on its way, and a seal waits for no disk: it is not handed
                     // to another thread.
                     .executor(MoreExecutors.directExecutor())
@@ -56,9 +60,9 @@ public final class ControlServer implements AutoCloseable {
                     .permitKeepAliveTime(5, TimeUnit.SECONDS)
                     .permitKeepAliveWithoutCalls(true)
                     .addService(new ArbiterService(coordinator))
-                    .addService(new EpochsService(coordinator))
-                    .build()
-                    .start();
+                    .addService(new EpochsService(coordinator));
+            List.of(more).forEach(builder::addService);
+            Server server = builder.build().start();
             return new ControlServer(server, executor);
         } catch (IOException e) {
             executor.shutdown();

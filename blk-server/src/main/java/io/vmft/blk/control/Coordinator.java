@@ -18,6 +18,7 @@ import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.BeginProtectRequest;
 import io.vmft.proto.blk.v1.CloseRequest;
 import io.vmft.proto.blk.v1.CommitRequest;
+import io.vmft.proto.blk.v1.ForceRequest;
 import io.vmft.proto.blk.v1.GoSoloRequest;
 import io.vmft.proto.blk.v1.Mode;
 import io.vmft.proto.blk.v1.OpenRequest;
@@ -78,6 +79,32 @@ public final class Coordinator {
         this.vms.putAll(recovered.byName());
     }
 
+    /** Every VM as it stands. */
+    public List<VmState> all() {
+        List<VmState> all = new ArrayList<>();
+        for (String name : new TreeSet<>(vms.keySet())) {
+            VmState state = look(name);
+            if (state != null) {
+                all.add(state);
+            }
+        }
+        return all;
+    }
+
+    /** A VM as it stands; null: it was never opened. */
+    public @Nullable VmState look(String name) {
+        Vm found = vms.get(name);
+        if (found == null) {
+            return null;
+        }
+        found.lock.lock();
+        try {
+            return found.state;
+        } finally {
+            found.lock.unlock();
+        }
+    }
+
     /** The answer to a call: the record afterwards, and why it was refused, if it was. */
     public record Outcome(ArbiterRecord record, @Nullable Refusal refusal) {
         public boolean accepted() {
@@ -86,16 +113,8 @@ public final class Coordinator {
     }
 
     public ArbiterRecord get(String vm) {
-        Vm found = vms.get(vm);
-        if (found == null) {
-            return VmState.unknown(vm).record();
-        }
-        found.lock.lock();
-        try {
-            return found.state.record();
-        } finally {
-            found.lock.unlock();
-        }
+        VmState found = look(vm);
+        return (found == null ? VmState.unknown(vm) : found).record();
     }
 
     public Outcome open(OpenRequest call) {
@@ -193,6 +212,23 @@ public final class Coordinator {
         try {
             return change(vm, () -> ArbiterRules.close(vm.state, call, clock.millis()), next -> {
                 keepAll(vm, next, List.of());
+                return null;
+            });
+        } finally {
+            holders.unlock();
+        }
+    }
+
+    /** What an operator decides. Connections of every generation there was are cut. */
+    public Outcome force(ForceRequest call) {
+        Vm vm = vms.get(call.getVm());
+        if (vm == null) {
+            return unknown(call.getVm());
+        }
+        holders.lock();
+        try {
+            return change(vm, () -> ArbiterRules.force(vm.state, call, clock.millis()), next -> {
+                keepAll(vm, next, next.mode() == Mode.CLOSED ? List.of() : vm.volumes);
                 return null;
             });
         } finally {
@@ -307,33 +343,33 @@ public final class Coordinator {
 
     private void makeDurable(Vm vm, CommitRequest call, long boundary, long nowMillis) throws IOException {
         // While committing is set, nobody changes the volumes a VM holds, nor its record but for seals.
-        boolean first;
-        byte[] record;
-        vm.lock.lock();
-        try {
-            first = vm.state.mode() == Mode.SYNCING;
-            record = vm.encode(accepted(vm, call, nowMillis), boundary);
-        } finally {
-            vm.lock.unlock();
-        }
-        if (first) {
-            // What was written before the first seal went to the images, and belongs to this epoch.
-            for (Volume volume : vm.volumes) {
-                volume.image().sync();
-            }
-        }
-        journal.sync(boundary);
-        vm.volumes.forEach(Volume::lockMarks);
         try (MetaStore.Batch batch = meta.batch()) {
-            batch.putVm(call.getVm(), record);
-            Map<Volume, LaneMarks> marks = new HashMap<>();
-            for (Volume volume : vm.volumes) {
-                marks.put(volume, volume.putCommitted(batch, boundary));
+            boolean first;
+            vm.lock.lock();
+            try {
+                first = vm.state.mode() == Mode.SYNCING;
+                vm.put(batch, accepted(vm, call, nowMillis), boundary);
+            } finally {
+                vm.lock.unlock();
             }
-            batch.write(true);
-            marks.forEach(Volume::setMarks);
-        } finally {
-            vm.volumes.forEach(Volume::unlockMarks);
+            if (first) {
+                // What was written before the first seal went to the images, and belongs to this epoch.
+                for (Volume volume : vm.volumes) {
+                    volume.image().sync();
+                }
+            }
+            journal.sync(boundary);
+            vm.volumes.forEach(Volume::lockMarks);
+            try {
+                Map<Volume, LaneMarks> marks = new HashMap<>();
+                for (Volume volume : vm.volumes) {
+                    marks.put(volume, volume.putCommitted(batch, boundary));
+                }
+                batch.write(true);
+                marks.forEach(Volume::setMarks);
+            } finally {
+                vm.volumes.forEach(Volume::unlockMarks);
+            }
         }
     }
 
@@ -422,7 +458,8 @@ public final class Coordinator {
                 for (Volume volume : concerned) {
                     marks.put(volume, volume.putCommitted(batch, last));
                 }
-                batch.putVm(next.vm(), vm.encode(next, last)).write(true);
+                vm.put(batch, next, last);
+                batch.write(true);
                 marks.forEach(Volume::setMarks);
             } finally {
                 concerned.forEach(Volume::unlockMarks);
@@ -449,7 +486,8 @@ public final class Coordinator {
                     LaneMarks committed = volume.putCommitted(batch, boundary);
                     marks.put(volume, volume.putDropped(batch, committed, committed.committed(), last));
                 }
-                batch.putVm(next.vm(), vm.encode(next, last)).write(true);
+                vm.put(batch, next, last);
+                batch.write(true);
                 marks.forEach(Volume::setMarks);
             } finally {
                 vm.volumes.forEach(Volume::unlockMarks);
@@ -482,7 +520,8 @@ public final class Coordinator {
 
     private void persist(Vm vm, VmState next, long settled) throws IOException {
         try (MetaStore.Batch batch = meta.batch()) {
-            batch.putVm(next.vm(), vm.encode(next, settled)).write(true);
+            vm.put(batch, next, settled);
+            batch.write(true);
         }
     }
 

@@ -1,5 +1,7 @@
 package io.vmft.blk.control;
 
+import io.vmft.blk.arbiter.VmState;
+import java.util.List;
 import java.util.Map;
 
 /** The VMs recovery found, for the {@link Coordinator}. */
@@ -12,5 +14,23 @@ public final class RecoveredVms {
 
     Map<String, Vm> byName() {
         return byName;
+    }
+
+    /**
+     * A VM as it is stored.
+     *
+     * @param lane its number in the journal
+     * @param state without its epochs in flight
+     * @param settled where its committed epoch ends
+     */
+    public record Stored(String name, int lane, VmState state, long settled) {}
+
+    /** All of them, by name, to be looked at. */
+    public List<Stored> stored() {
+        return byName.entrySet().stream()
+                .sorted(Map.Entry.comparingByKey())
+                .map(entry -> new Stored(
+                        entry.getKey(), entry.getValue().lane, entry.getValue().state, entry.getValue().settled))
+                .toList();
     }
 }

@@ -1,16 +1,20 @@
 package io.vmft.blk.control;
 
+import io.vmft.blk.control.RecoveryPlan.VmPlan;
+import io.vmft.blk.control.RecoveryPlan.VolumePlan;
 import io.vmft.blk.journal.Journal;
 import io.vmft.blk.journal.JournalScan;
 import io.vmft.blk.journal.JournalScan.Damage;
 import io.vmft.blk.journal.JournalScan.Found;
 import io.vmft.blk.journal.LaneMarks;
 import io.vmft.blk.journal.MetaStore;
-import io.vmft.blk.journal.RecordKind;
+import io.vmft.blk.journal.MetaView;
 import io.vmft.blk.volume.Volume;
 import io.vmft.blk.volume.VolumeTable;
 import io.vmft.proto.blk.v1.Mode;
 import java.io.IOException;
+import java.time.Duration;
+import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -23,13 +27,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Puts volumes and VMs back as they were, from what is stored and what was found in the journal. Used once, before anything is
- * served.
- *
- * <p>If only the process died, everything appended counts, and open epochs go on. After a power loss (another boot id, or a sync
- * that failed) only what was committed is certain: a protected VM loses what came after its last commit and is told so; any
- * other keeps what is there up to the first gap, as a disk with a volatile cache does, and is told too. Damage in committed data
- * stops the volume concerned.
+ * Puts volumes and VMs back as they were, from what is stored and what was found in the journal, as a {@link RecoveryPlan} says. Used
+ * once, before anything is served.
  */
 public final class Recovery {
     private static final Logger LOG = LoggerFactory.getLogger(Recovery.class);
@@ -40,27 +39,44 @@ public final class Recovery {
     private final VolumeTable volumes;
     private final Map<String, Vm> vms;
     private final String bootId;
-    private final boolean powerLost;
-    /** What must not come back, found to be so now. */
-    private final Map<Volume, Long> cutAfter = new HashMap<>();
+    private final RecoveryPlan plan;
 
-    private Recovery(MetaStore meta, Journal.Opened opened, VolumeTable volumes, Map<String, Vm> vms, String bootId)
+    private Recovery(
+            MetaStore meta,
+            Journal.Opened opened,
+            VolumeTable volumes,
+            RecoveredVms vms,
+            String bootId,
+            InstantSource clock)
             throws IOException {
         this.meta = meta;
         this.journal = opened.journal();
         this.scan = opened.scan();
         this.volumes = volumes;
-        this.vms = vms;
+        this.vms = vms.byName();
         this.bootId = bootId;
+        this.plan = RecoveryPlan.make(
+                vms,
+                volumes.all().stream()
+                        .map(volume -> new StoredVolume(volume.name(), volume.lane(), volume.marks()))
+                        .toList(),
+                scan,
+                powerLost(meta, bootId),
+                journal.lastSequence(),
+                clock.millis());
+    }
+
+    /** Whether what was not synced may be gone. */
+    public static boolean powerLost(MetaView meta, String bootId) throws IOException {
         String before = meta.bootId();
-        this.powerLost = meta.suspect() || (before != null && !before.equals(bootId));
+        return meta.suspect() || (before != null && !before.equals(bootId));
     }
 
     /** The VMs stored in {@code meta}, without their seals in flight. */
-    public static RecoveredVms load(MetaStore meta) throws IOException {
+    public static RecoveredVms load(MetaView meta) throws IOException {
         Map<String, Vm> vms = new TreeMap<>();
         for (Map.Entry<String, byte[]> entry : meta.vms().entrySet()) {
-            vms.put(entry.getKey(), Vm.decode(entry.getKey(), entry.getValue()));
+            vms.put(entry.getKey(), Vm.decode(entry.getKey(), entry.getValue(), meta.history(entry.getKey())));
         }
         return new RecoveredVms(vms);
     }
@@ -85,36 +101,32 @@ public final class Recovery {
      * Recovers.
      *
      * @param bootId of the running kernel
+     * @return what was found and what became of it, for {@link #report}
      * @throws IOException if the stored state cannot be read or written; nothing may be served then
      */
-    public static void run(MetaStore meta, Journal.Opened opened, VolumeTable volumes, RecoveredVms vms, String bootId)
+    public static RecoveryPlan run(
+            MetaStore meta,
+            Journal.Opened opened,
+            VolumeTable volumes,
+            RecoveredVms vms,
+            String bootId,
+            InstantSource clock)
             throws IOException {
-        new Recovery(meta, opened, volumes, vms.byName(), bootId).run();
+        Recovery recovery = new Recovery(meta, opened, volumes, vms, bootId, clock);
+        recovery.run();
+        return recovery.plan;
     }
 
     private void run() throws IOException {
+        warn();
+        store();
         for (Vm vm : vms.values()) {
             bindVolumes(vm);
-            findSeals(vm);
+            VmPlan next = plan.vm(vm.state.vm());
+            vm.state = next.state();
+            vm.boundaries.putAll(next.boundaries());
+            vm.settled = next.settled();
         }
-        for (Vm vm : vms.values()) {
-            if (vm.state.mode() != Mode.CLOSED && (powerLost || lostOpenData(vm))) {
-                vm.state = vm.state.withDataLost();
-                if (vm.state.mode() == Mode.PROTECTED) {
-                    backToCommit(vm);
-                }
-                LOG.warn(
-                        "{}: {}, generation {}, epoch {} stands; what was written after it and not synced is lost",
-                        vm.state.vm(),
-                        vm.state.mode(),
-                        vm.state.record().getGeneration(),
-                        vm.state.record().getCommittedEpoch());
-            }
-        }
-        for (Volume volume : volumes.all()) {
-            judgeDamage(volume);
-        }
-        store();
         restoreOverlays();
         vms.values().forEach(this::putInEffect);
         for (Volume volume : volumes.all()) {
@@ -122,7 +134,27 @@ public final class Recovery {
             journal.settle(volume.lane(), volume.marks().applied());
         }
         vms.values().forEach(vm -> journal.settle(vm.lane, vm.settled));
-        report();
+    }
+
+    private void warn() {
+        for (Damage damage : scan.damages()) {
+            LOG.error("the journal is damaged: {}", damage.what());
+        }
+        for (VmPlan vm : plan.vms().values()) {
+            if (vm.loses()) {
+                LOG.warn(
+                        "{}: {}, generation {}, epoch {} stands; what was written after it and not synced is lost",
+                        vm.state().vm(),
+                        vm.state().mode(),
+                        vm.state().record().getGeneration(),
+                        vm.state().record().getCommittedEpoch());
+            }
+        }
+        for (VolumePlan volume : plan.volumes()) {
+            if (volume.stops() != null) {
+                LOG.error("{}: the volume stops: {}", volume.volume().name(), volume.stops());
+            }
+        }
     }
 
     private void bindVolumes(Vm vm) {
@@ -138,79 +170,29 @@ public final class Recovery {
         vm.volumes = List.copyOf(held);
     }
 
-    private void findSeals(Vm vm) {
-        long sealed = vm.state.record().getSealedEpoch();
-        for (Found found : scan.records()) {
-            if (found.header().kind() == RecordKind.SEAL
-                    && found.header().lane() == vm.lane
-                    && found.header().sequence() > vm.settled) {
-                vm.boundaries.put(found.header().epoch(), found.header().sequence());
-                sealed = Math.max(sealed, found.header().epoch());
-            }
-        }
-        vm.state = vm.state.withInFlight(List.copyOf(vm.boundaries.keySet()), sealed);
-    }
-
-    /** Whether something of its open epochs is damaged although the host did not go down. */
-    private boolean lostOpenData(Vm vm) {
-        if (!vm.state.journals()) {
-            return false;
-        }
-        for (Damage damage : scan.damages()) {
-            boolean seal = damage.concerns(vm.lane) && damage.firstSequence() > vm.settled;
-            boolean data = vm.volumes.stream()
-                    .anyMatch(volume -> isLive(damage, volume)
-                            && damage.firstSequence() > volume.marks().committed());
-            if (seal || data) {
-                LOG.error("{}: the journal is damaged: {}", vm.state.vm(), damage.what());
-                return true;
-            }
-        }
-        return false;
-    }
-
-    private void backToCommit(Vm vm) {
-        vm.boundaries.clear();
-        vm.state = vm.state.withInFlight(List.of(), vm.state.record().getSealedEpoch());
-        vm.settled = journal.lastSequence();
-        vm.volumes.forEach(volume -> cutAfter.put(volume, volume.marks().committed()));
-    }
-
-    private void judgeDamage(Volume volume) {
-        for (Damage damage : scan.damages()) {
-            if (!isLive(damage, volume)) {
-                continue;
-            }
-            if (damage.firstSequence() <= volume.marks().committed()) {
-                LOG.error("{}: committed data is damaged, the volume stops: {}", volume.name(), damage.what());
-                volume.fail("committed data in the journal is damaged: " + damage.what());
-            } else if (cutAfter.merge(volume, damage.firstSequence() - 1, Math::min) == damage.firstSequence() - 1) {
-                LOG.warn("{}: what was written from there on is dropped: {}", volume.name(), damage.what());
-            }
-        }
-    }
-
-    private static boolean isLive(Damage damage, Volume volume) {
-        LaneMarks marks = volume.marks();
-        return damage.concerns(volume.lane())
-                && damage.firstSequence() > marks.applied()
-                && !marks.isDropped(damage.firstSequence());
-    }
-
     /** Makes what was decided durable, and with it the boot id: from here on the same crash is the same again. */
     private void store() throws IOException {
-        long last = journal.lastSequence();
         try (MetaStore.Batch batch = meta.batch()) {
             Map<Volume, LaneMarks> cut = new HashMap<>();
-            for (Map.Entry<Volume, Long> entry : cutAfter.entrySet()) {
-                Volume volume = entry.getKey();
-                LaneMarks base = volume.marks();
-                cut.put(volume, volume.putDropped(batch, base, Math.max(base.committed(), entry.getValue()), last));
+            for (Volume volume : volumes.all()) {
+                VolumePlan next = plan.volume(volume.name());
+                if (next.cut() != null) {
+                    cut.put(
+                            volume,
+                            volume.putDropped(
+                                    batch,
+                                    volume.marks(),
+                                    next.cut().after(),
+                                    next.cut().last()));
+                }
+                if (next.stops() != null) {
+                    volume.fail(next.stops());
+                }
             }
-            for (Map.Entry<String, Vm> entry : vms.entrySet()) {
-                Vm vm = entry.getValue();
-                if (vm.state.dataLost()) {
-                    batch.putVm(entry.getKey(), vm.encode(vm.state, vm.settled));
+            for (Vm vm : vms.values()) {
+                VmPlan next = plan.vm(vm.state.vm());
+                if (next.loses()) {
+                    vm.put(batch, next.state(), next.settled());
                 }
             }
             batch.putBootId(bootId).write(true);
@@ -289,17 +271,21 @@ public final class Recovery {
         }
     }
 
-    private void report() {
-        LOG.info(
-                "journal: {} segments with {} records up to {}, {} bytes to be applied or committed, {} damaged; {};"
-                        + " {} volumes, {} VMs",
-                scan.segments(),
-                scan.records().size(),
-                journal.lastSequence(),
-                journal.budget().usedBytes(),
-                scan.damages().size(),
-                powerLost ? "the host went down, only what was synced counts" : "nothing acknowledged was lost",
-                volumes.all().size(),
-                vms.size());
+    /** What recovery found and did, in one line. */
+    public static String report(RecoveryPlan plan, Duration took) {
+        return "recovered in %.2f s: %.3f GiB of journal in %d segments, %d records that were not settled, newest %d, %s; %s; %s"
+                .formatted(
+                        took.toNanos() / 1e9,
+                        plan.scan().bytes() / (double) (1L << 30),
+                        plan.scan().segments(),
+                        plan.scan().records().size(),
+                        plan.lastSequence(),
+                        plan.scan().damages().isEmpty()
+                                ? "none damaged"
+                                : "DAMAGED at " + plan.scan().damages().size() + " places",
+                        plan.powerLost()
+                                ? "the host went down or could not sync: only what was synced counts"
+                                : "the host stayed up: nothing acknowledged was lost",
+                        String.join("; ", plan.inWords()));
     }
 }

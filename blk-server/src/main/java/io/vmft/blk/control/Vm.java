@@ -1,15 +1,19 @@
 package io.vmft.blk.control;
 
 import com.google.protobuf.ByteString;
+import com.google.protobuf.InvalidProtocolBufferException;
 import io.vmft.blk.arbiter.VmState;
+import io.vmft.blk.journal.MetaStore;
 import io.vmft.blk.volume.Admission;
 import io.vmft.blk.volume.Volume;
+import io.vmft.proto.blk.v1.ArbiterHistory;
 import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.Mode;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
+import java.io.EOFException;
 import java.io.IOException;
 import java.util.List;
 import java.util.NavigableMap;
@@ -61,15 +65,23 @@ final class Vm {
                 : new Admission(record.getVm(), record.getPrimaryGeneration(), record.getStandbyGeneration(), barred);
     }
 
+    /** Puts what is stored of it, as it will be, into a batch; its history only if that changes. */
+    void put(MetaStore.Batch batch, VmState next, long nextSettled) throws IOException {
+        batch.putVm(next.vm(), encode(next, nextSettled));
+        if (!next.history().equals(state.history())) {
+            batch.putHistory(next.vm(), next.history().toByteArray());
+        }
+    }
+
     /**
-     * What is stored of it. Seals in flight are not: the journal has them.
+     * The record as it is stored. Seals in flight are not: the journal has them.
      *
      * <pre>
      *   u8 FORMAT, u32 lane, u64 settled, u64 last given generation, u8 data lost,
      *   u32 length + last change, u32 length + ArbiterRecord (protobuf)
      * </pre>
      */
-    byte[] encode(VmState next, long nextSettled) {
+    private byte[] encode(VmState next, long nextSettled) {
         try (ByteArrayOutputStream bytes = new ByteArrayOutputStream();
                 DataOutputStream out = new DataOutputStream(bytes)) {
             out.writeByte(FORMAT);
@@ -88,7 +100,12 @@ final class Vm {
         }
     }
 
-    static Vm decode(String name, byte[] value) throws IOException {
+    /**
+     * What was stored of one.
+     *
+     * @param history its history, stored beside the record; null: none
+     */
+    static Vm decode(String name, byte[] value, byte @Nullable [] history) throws IOException {
         try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(value))) {
             byte format = in.readByte();
             if (format != FORMAT) {
@@ -101,10 +118,12 @@ final class Vm {
             boolean dataLost = in.readBoolean();
             ByteString lastChange = ByteString.copyFrom(in.readNBytes(in.readInt()));
             ArbiterRecord record = ArbiterRecord.parseFrom(in.readNBytes(in.readInt()));
-            Vm vm = new Vm(lane, new VmState(record, lastGiven, List.of(), dataLost, lastChange));
+            ArbiterHistory changes =
+                    history == null ? ArbiterHistory.getDefaultInstance() : ArbiterHistory.parseFrom(history);
+            Vm vm = new Vm(lane, new VmState(record, lastGiven, List.of(), dataLost, lastChange, changes));
             vm.settled = settled;
             return vm;
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | EOFException | InvalidProtocolBufferException e) {
             throw new IOException("VM " + name + ": its record is damaged", e);
         }
     }

@@ -66,36 +66,27 @@ public final class Journal implements AutoCloseable {
      * Opens the journal in {@code directory} and goes on after what it finds there, which is never appended to. The first
      * {@link #sync} syncs the found segments too, because an earlier process may not have.
      *
-     * @param settled lanes' watermarks as they are known elsewhere
-     * @param newest the newest sequence number in any watermark
+     * @param known what is stored of lanes
      */
     public static Opened open(
-            StoreFiles files,
-            Path directory,
-            long segmentBytes,
-            MetaStore meta,
-            JournalBudget budget,
-            Map<Integer, Long> settled,
-            long newest)
+            StoreFiles files, Path directory, long segmentBytes, MetaStore meta, JournalBudget budget, Watermarks known)
             throws IOException {
         Files.createDirectories(directory);
         SegmentPool pool = new SegmentPool(files, directory, segmentBytes);
         List<SegmentEntry> entries = new ArrayList<>(meta.segments());
         entries.sort(Comparator.comparingLong(SegmentEntry::firstSequence));
-        List<JournalScan.Found> records = new ArrayList<>();
-        List<JournalScan.Damage> damages = new ArrayList<>();
         Journal journal = new Journal(meta, pool, budget);
-        journal.settled.putAll(settled);
-        journal.lastSequence = newest;
+        journal.settled.putAll(known.settled());
+        journal.lastSequence = known.newest();
+        JournalScan found;
         try (MetaStore.Batch batch = meta.batch()) {
             Map<Segment, SegmentEntry> segments = new LinkedHashMap<>();
             for (SegmentEntry entry : entries) {
                 Segment segment = new Segment(entry.id(), pool.reopen(entry), journal::unused);
-                segment.begin(entry.firstSequence());
                 journal.adopt(segment, entry);
                 segments.put(segment, entry);
             }
-            SegmentScans.run(segments, settled, records, damages);
+            found = SegmentScans.run(segments, known);
             for (Map.Entry<Segment, SegmentEntry> scanned : segments.entrySet()) {
                 Segment segment = scanned.getKey();
                 SegmentEntry entry = scanned.getValue();
@@ -105,15 +96,18 @@ public final class Journal implements AutoCloseable {
                     batch.putSegment(segment.entry(true));
                 }
             }
-            new IndexWitness(meta, directory)
-                    .check(records, segments.keySet(), pool.strays(), files, journal.nextSegmentId);
+            new IndexWitness(meta, directory, files)
+                    .check(
+                            found.records(),
+                            segments.keySet().stream().map(Segment::file).toList(),
+                            pool.strays());
             batch.write(false);
             pool.deleteStrays();
         } catch (IOException | RuntimeException e) {
             journal.close();
             throw e;
         }
-        return new Opened(journal, new JournalScan(entries.size(), records, damages));
+        return new Opened(journal, found);
     }
 
     /** An opened journal and what was in it. */
@@ -383,6 +377,36 @@ public final class Journal implements AutoCloseable {
     private void unused(Segment segment) {
         budget.addFileBytes(-segment.segmentFile().sizeBytes());
         pool.giveBack(segment.segmentFile());
+    }
+
+    /**
+     * The segments in use, as they are at this moment, to be read while the journal goes on. They stay in use until they are closed.
+     */
+    public List<SegmentView> look() {
+        append.lock();
+        try {
+            List<Segment> all = new ArrayList<>(closedSegments);
+            if (active != null) {
+                all.add(active);
+            }
+            all.sort(Comparator.comparingLong(Segment::firstSequence));
+            all.forEach(Segment::retain);
+            return all.stream()
+                    .map(segment -> SegmentView.of(segment, segment.entry(true)))
+                    .toList();
+        } finally {
+            append.unlock();
+        }
+    }
+
+    /** The id of the segment that is being filled; 0: none is. */
+    public long activeSegment() {
+        append.lock();
+        try {
+            return active == null ? 0 : active.id();
+        } finally {
+            append.unlock();
+        }
     }
 
     /** Segments in use, the active one too. */

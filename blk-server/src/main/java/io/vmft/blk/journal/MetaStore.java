@@ -2,30 +2,24 @@ package io.vmft.blk.journal;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import io.vmft.blk.export.NoSpaceException;
 import java.io.IOException;
-import java.nio.BufferUnderflowException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
-import org.rocksdb.ColumnFamilyDescriptor;
 import org.rocksdb.ColumnFamilyHandle;
 import org.rocksdb.ColumnFamilyOptions;
 import org.rocksdb.DBOptions;
 import org.rocksdb.InfoLogLevel;
+import org.rocksdb.ReadOptions;
 import org.rocksdb.RocksDB;
 import org.rocksdb.RocksDBException;
-import org.rocksdb.RocksIterator;
-import org.rocksdb.Status;
+import org.rocksdb.Snapshot;
 import org.rocksdb.WriteBatch;
 import org.rocksdb.WriteOptions;
 
@@ -39,6 +33,7 @@ import org.rocksdb.WriteOptions;
  *                  "boot"                  the host's boot id when the journal was last opened
  *                  "lanes"                 u32, the last lane number given out
  *                  "suspect"               present: a sync failed, trust only what was synced before; the file SUSPECT says it too
+ *                  "history/" name         opaque: the last changes of the arbiter's record
  *   vm             name                    opaque: the arbiter's record
  *   volume         name                    u32 lane, u64 size, image path
  *   lane           u32 lane, 'c'           u64 committed
@@ -48,51 +43,16 @@ import org.rocksdb.WriteOptions;
  *   segment        u64 id                  u32 slot, u64 size, u64 first sequence, i64 last sequence or -1
  * </pre>
  */
-public final class MetaStore implements AutoCloseable {
-    static final int FORMAT = 1;
-
-    /** For an operator, after what is wrong. */
-    static final String WAY_OUT =
-            "restore the server's directory as a whole, or start with another --data: without what this journal holds for the images";
-
+public final class MetaStore extends MetaView {
     private static final Pattern LOG_SYNCS = Pattern.compile("Cumulative WAL: \\S+ writes, (\\d+) syncs");
-    private static final byte[] FORMAT_KEY = "format".getBytes(UTF_8);
-    private static final byte[] BOOT_KEY = "boot".getBytes(UTF_8);
-    private static final byte[] LANES_KEY = "lanes".getBytes(UTF_8);
-    private static final byte[] SUSPECT_KEY = "suspect".getBytes(UTF_8);
-    private static final List<String> FAMILIES = List.of("default", "vm", "volume", "lane", "segment");
 
-    private final RocksDB db;
-    private final DBOptions options;
-    private final ColumnFamilyOptions familyOptions;
     private final WriteOptions synced = new WriteOptions().setSync(true);
     private final WriteOptions unsynced = new WriteOptions().setSync(false);
-    private final ColumnFamilyHandle main;
-    private final ColumnFamilyHandle vms;
-    private final ColumnFamilyHandle volumes;
-    private final ColumnFamilyHandle lanes;
-    private final ColumnFamilyHandle segments;
-    /** See {@link #markSuspect}. RocksDB leaves it alone. */
-    private final Path suspectFile;
-
     private final AtomicLong durableVersion = new AtomicLong();
     private boolean isNew;
 
-    private MetaStore(
-            Path directory,
-            RocksDB db,
-            DBOptions options,
-            ColumnFamilyOptions familyOptions,
-            List<ColumnFamilyHandle> handles) {
-        this.suspectFile = directory.resolve("SUSPECT");
-        this.db = db;
-        this.options = options;
-        this.familyOptions = familyOptions;
-        this.main = handles.get(0);
-        this.vms = handles.get(1);
-        this.volumes = handles.get(2);
-        this.lanes = handles.get(3);
-        this.segments = handles.get(4);
+    private MetaStore(Path directory, RocksDB db, List<ColumnFamilyHandle> handles, ReadOptions reading, Runnable end) {
+        super(directory, db, handles, reading, end);
     }
 
     /** Opens or creates it. */
@@ -106,22 +66,37 @@ public final class MetaStore implements AutoCloseable {
                 .setInfoLogLevel(InfoLogLevel.WARN_LEVEL)
                 .setKeepLogFileNum(2)
                 .setMaxTotalWalSize(16 << 20);
-        List<ColumnFamilyDescriptor> descriptors = FAMILIES.stream()
-                .map(name -> new ColumnFamilyDescriptor(name.getBytes(UTF_8), familyOptions))
-                .toList();
-        List<ColumnFamilyHandle> handles = new ArrayList<>();
-        try {
-            RocksDB db = RocksDB.open(options, directory.toString(), descriptors, handles);
-            MetaStore store = new MetaStore(directory, db, options, familyOptions, handles);
-            store.checkFormat(directory);
-            return store;
-        } catch (RocksDBException e) {
+        ReadOptions reading = new ReadOptions();
+        Runnable freeOptions = () -> {
+            reading.close();
             options.close();
             familyOptions.close();
-            throw new IOException(
-                    "the journal's index " + directory + " cannot be opened (" + e.getMessage() + "); "
-                            + (isNoSpace(e) ? "make room there" : "see that it can be read and written, " + WAY_OUT),
-                    e);
+        };
+        List<ColumnFamilyHandle> handles = new ArrayList<>();
+        RocksDB db;
+        try {
+            db = RocksDB.open(options, directory.toString(), descriptors(familyOptions), handles);
+        } catch (RocksDBException e) {
+            freeOptions.run();
+            throw cannotOpen(directory, e);
+        }
+        MetaStore store = new MetaStore(directory, db, handles, reading, () -> {
+            handles.forEach(ColumnFamilyHandle::close);
+            db.close();
+            freeOptions.run();
+        });
+        try {
+            if (!store.checkFormat()) {
+                store.isNew = true;
+                store.db.put(store.main, store.synced, FORMAT_KEY, u32(FORMAT));
+            }
+            return store;
+        } catch (IOException e) {
+            store.close();
+            throw e;
+        } catch (RocksDBException e) {
+            store.close();
+            throw failure(e);
         }
     }
 
@@ -133,33 +108,9 @@ public final class MetaStore implements AutoCloseable {
         }
     }
 
-    private void checkFormat(Path directory) throws IOException {
-        byte[] format = get(FORMAT_KEY);
-        if (format == null) {
-            isNew = true;
-            try {
-                db.put(main, synced, FORMAT_KEY, u32(FORMAT));
-            } catch (RocksDBException e) {
-                throw failure(e);
-            }
-            return;
-        }
-        int found = ByteBuffer.wrap(format).getInt();
-        if (found != FORMAT) {
-            close();
-            throw new IOException(directory + ": the journal has format " + found + ", this server reads " + FORMAT
-                    + "; use the server it was made with, or another --data");
-        }
-    }
-
-    /** Whether it was made by this {@link #open}. */
+    @Override
     boolean isNew() {
         return isNew;
-    }
-
-    /** How many changes it has seen. */
-    long version() {
-        return db.getLatestSequenceNumber();
     }
 
     /** A {@link #version} that is durable: no later one that is opened here is smaller, unless something was lost. */
@@ -167,20 +118,14 @@ public final class MetaStore implements AutoCloseable {
         return durableVersion.get();
     }
 
-    /** The host's boot id when the journal was last opened; null: never. */
-    public @Nullable String bootId() throws IOException {
-        byte[] value = get(BOOT_KEY);
-        return value == null ? null : new String(value, UTF_8);
-    }
-
-    /** Whether a sync failed since the last recovery. */
-    public boolean suspect() throws IOException {
-        return get(SUSPECT_KEY) != null || Files.exists(suspectFile);
-    }
-
-    int lastLane() throws IOException {
-        byte[] value = get(LANES_KEY);
-        return value == null ? 0 : ByteBuffer.wrap(value).getInt();
+    /** Everything as it stands at this moment; to be closed. */
+    public MetaView snapshot() {
+        Snapshot moment = db.getSnapshot();
+        ReadOptions reading = new ReadOptions().setSnapshot(moment);
+        return new MetaView(directory, db, List.of(main, vms, volumes, lanes, segments), reading, () -> {
+            reading.close();
+            db.releaseSnapshot(moment);
+        });
     }
 
     /** A lane number never given out before. Durable with the next synced write. */
@@ -192,59 +137,6 @@ public final class MetaStore implements AutoCloseable {
             throw failure(e);
         }
         return lane;
-    }
-
-    public Map<String, byte[]> vms() throws IOException {
-        Map<String, byte[]> found = new TreeMap<>();
-        forEach(vms, (key, value) -> found.put(new String(key, UTF_8), value));
-        return found;
-    }
-
-    public Map<String, VolumeRegistration> volumes() throws IOException {
-        Map<String, VolumeRegistration> found = new TreeMap<>();
-        forEach(volumes, (key, value) -> {
-            String name = new String(key, UTF_8);
-            ByteBuffer buffer = ByteBuffer.wrap(value);
-            int lane = buffer.getInt();
-            long size = buffer.getLong();
-            found.put(name, new VolumeRegistration(name, lane, size, rest(buffer)));
-        });
-        return found;
-    }
-
-    public LaneMarks lane(int lane) throws IOException {
-        byte[] committed = get(lanes, laneKey(lane, 'c'));
-        byte[] applied = get(lanes, laneKey(lane, 'a'));
-        byte[] dropped = get(lanes, laneKey(lane, 'd'));
-        List<SequenceRange> ranges = new ArrayList<>();
-        if (dropped != null) {
-            for (ByteBuffer buffer = ByteBuffer.wrap(dropped); buffer.hasRemaining(); ) {
-                ranges.add(new SequenceRange(buffer.getLong(), buffer.getLong()));
-            }
-        }
-        return new LaneMarks(
-                committed == null ? 0 : ByteBuffer.wrap(committed).getLong(),
-                applied == null ? 0 : ByteBuffer.wrap(applied).getLong(),
-                ranges);
-    }
-
-    /** What was put by {@link Batch#putChanges}. */
-    public byte @Nullable [] changes(int lane) throws IOException {
-        return get(lanes, laneKey(lane, 'p'));
-    }
-
-    List<SegmentEntry> segments() throws IOException {
-        List<SegmentEntry> found = new ArrayList<>();
-        forEach(segments, (key, value) -> {
-            ByteBuffer buffer = ByteBuffer.wrap(value);
-            found.add(new SegmentEntry(
-                    ByteBuffer.wrap(key).getLong(),
-                    buffer.getInt(),
-                    buffer.getLong(),
-                    buffer.getLong(),
-                    buffer.getLong()));
-        });
-        return found;
     }
 
     /** Changes that take effect together or not at all. */
@@ -288,12 +180,9 @@ public final class MetaStore implements AutoCloseable {
 
     @Override
     public void close() {
-        List.of(main, vms, volumes, lanes, segments).forEach(ColumnFamilyHandle::close);
-        db.close();
+        super.close();
         synced.close();
         unsynced.close();
-        options.close();
-        familyOptions.close();
     }
 
     /** Not thread-safe. Ended by one {@link #write}, or by {@link #close}. */
@@ -305,6 +194,11 @@ public final class MetaStore implements AutoCloseable {
 
         public Batch putVm(String name, byte[] record) throws IOException {
             return put(vms, name.getBytes(UTF_8), record);
+        }
+
+        /** What happened to a VM, as its record's owner writes it. */
+        public Batch putHistory(String vm, byte[] history) throws IOException {
+            return put(main, historyKey(vm), history);
         }
 
         public Batch putVolume(VolumeRegistration volume) throws IOException {
@@ -405,67 +299,11 @@ public final class MetaStore implements AutoCloseable {
         }
     }
 
-    private interface Entry {
-        void accept(byte[] key, byte[] value) throws IOException;
-    }
-
-    private void forEach(ColumnFamilyHandle family, Entry entry) throws IOException {
-        try (RocksIterator iterator = db.newIterator(family)) {
-            for (iterator.seekToFirst(); iterator.isValid(); iterator.next()) {
-                entry.accept(iterator.key(), iterator.value());
-            }
-            iterator.status();
-        } catch (RocksDBException e) {
-            throw failure(e);
-        } catch (BufferUnderflowException e) {
-            throw new IOException("the journal's index holds a value that is too short", e);
-        }
-    }
-
-    private byte @Nullable [] get(byte[] key) throws IOException {
-        return get(main, key);
-    }
-
-    private byte @Nullable [] get(ColumnFamilyHandle family, byte[] key) throws IOException {
-        try {
-            return db.get(family, key);
-        } catch (RocksDBException e) {
-            throw failure(e);
-        }
-    }
-
-    private static IOException failure(RocksDBException e) {
-        String message = "the journal's index: " + e.getMessage();
-        IOException failure = isNoSpace(e)
-                ? new NoSpaceException(message)
-                : new IOException(isCorruption(e) ? message + "; " + WAY_OUT : message);
-        failure.initCause(e);
-        return failure;
-    }
-
-    private static boolean isCorruption(RocksDBException e) {
-        return e.getStatus() != null && e.getStatus().getCode() == Status.Code.Corruption;
-    }
-
-    private static boolean isNoSpace(RocksDBException e) {
-        return e.getStatus() != null && e.getStatus().getSubCode() == Status.SubCode.NoSpace;
-    }
-
-    private static byte[] laneKey(int lane, char what) {
-        return ByteBuffer.allocate(5).putInt(lane).put((byte) what).array();
-    }
-
     private static byte[] u32(int value) {
         return ByteBuffer.allocate(4).putInt(value).array();
     }
 
     private static byte[] u64(long value) {
         return ByteBuffer.allocate(8).putLong(value).array();
-    }
-
-    private static String rest(ByteBuffer buffer) {
-        byte[] bytes = new byte[buffer.remaining()];
-        buffer.get(bytes);
-        return new String(bytes, UTF_8);
     }
 }

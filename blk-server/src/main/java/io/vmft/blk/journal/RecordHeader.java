@@ -62,7 +62,8 @@ public record RecordHeader(
         return BYTES + ((payloadBytes + BYTES - 1) & -BYTES);
     }
 
-    long journalBytes() {
+    /** What it takes in a segment. */
+    public long journalBytes() {
         return journalBytes(payloadBytes());
     }
 

@@ -13,7 +13,6 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
@@ -35,7 +34,7 @@ final class SegmentPool implements AutoCloseable {
     private static final int MAX_SPARES = 16;
     private static final Duration IDLE = Duration.ofSeconds(10);
     private static final int FILL_BYTES = 1 << 20;
-    private static final String SUFFIX = ".segment";
+    private static final String SUFFIX = SegmentEntry.SUFFIX;
 
     /**
      * Room that no new segment takes, for the index: it must be able to say that segments are not needed any more, or a file system
@@ -79,7 +78,7 @@ final class SegmentPool implements AutoCloseable {
 
     /** Opens the file a catalogued segment is in. */
     SegmentFile reopen(SegmentEntry entry) throws IOException {
-        Path path = path(entry.slot());
+        Path path = entry.path(directory);
         if (!Files.exists(path)) {
             throw new IOException(path + ": this part of the journal is missing; restore it, nothing was started");
         }
@@ -203,7 +202,7 @@ final class SegmentPool implements AutoCloseable {
 
     private SegmentFile create(boolean fill) throws IOException {
         int slot = freeSlot();
-        Path path = path(slot);
+        Path path = SegmentEntry.path(directory, slot);
         @Nullable StoreFile file = null;
         try {
             file = files.open(path, StoreFiles.Access.CREATE);
@@ -251,10 +250,6 @@ final class SegmentPool implements AutoCloseable {
             slot++;
         }
         return slot;
-    }
-
-    private Path path(int slot) {
-        return directory.resolve(String.format(Locale.ROOT, "%06d%s", slot, SUFFIX));
     }
 
     private static int slotOf(String name) {

@@ -5,14 +5,13 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.List;
-import java.util.Map;
+import java.util.function.LongConsumer;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Reads one segment from its beginning. It ends at the first record that is not valid if nothing valid follows (there the writer
- * stopped, or was killed in the middle of an append); if something does, or the catalogue knows of more, that is damage.
+ * stopped, or was killed in the middle of an append); if something does, or more is known to have been written, that is damage.
  */
 final class SegmentScanner {
     /** Holds the longest record. */
@@ -20,9 +19,11 @@ final class SegmentScanner {
 
     private final Segment segment;
     private final SegmentEntry entry;
-    private final Map<Integer, Long> settled;
-    private final List<JournalScan.Found> records;
-    private final List<JournalScan.Damage> damages;
+    /** The newest record that must be here. */
+    private final long knownThrough;
+
+    private final SegmentSink sink;
+    private final LongConsumer beforeRead;
     private final MemorySegment window;
     /** The window's bytes. */
     private final ByteBuffer bytes;
@@ -33,46 +34,44 @@ final class SegmentScanner {
     private SegmentScanner(
             Segment segment,
             SegmentEntry entry,
-            Map<Integer, Long> settled,
-            MemorySegment window,
-            List<JournalScan.Found> records,
-            List<JournalScan.Damage> damages) {
+            long knownThrough,
+            SegmentSink sink,
+            LongConsumer beforeRead,
+            MemorySegment window) {
         this.segment = segment;
         this.entry = entry;
-        this.settled = settled;
+        this.knownThrough = entry.closed() ? entry.lastSequence() : knownThrough;
+        this.sink = sink;
+        this.beforeRead = beforeRead;
         this.window = window;
         this.bytes = window.asByteBuffer().order(ByteOrder.BIG_ENDIAN);
-        this.records = records;
-        this.damages = damages;
     }
 
     /**
-     * Adds what it finds to {@code records} and {@code damages}, and to what the segment knows of itself.
+     * Tells {@code sink} what it finds, and {@code segment} of itself.
      *
-     * @param settled records at or below these numbers of their lanes are of no interest
+     * @param knownThrough records at or below were made durable; if the catalogue says that the segment is still being filled they must be
+     *     here or in an older one
+     * @param beforeRead told how many bytes are about to be read, and may wait
      */
-    static void scan(
-            Segment segment,
-            SegmentEntry entry,
-            Map<Integer, Long> settled,
-            List<JournalScan.Found> records,
-            List<JournalScan.Damage> damages)
+    static void scan(Segment segment, SegmentEntry entry, long knownThrough, SegmentSink sink, LongConsumer beforeRead)
             throws IOException {
+        segment.begin(entry.firstSequence());
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment window = arena.allocate(Math.min(WINDOW_BYTES, entry.sizeBytes()), 64);
-            new SegmentScanner(segment, entry, settled, window, records, damages).scan();
+            new SegmentScanner(segment, entry, knownThrough, sink, beforeRead, window).scan();
         }
     }
 
     private void scan() throws IOException {
         long position = 0;
         long expected = entry.firstSequence();
-        while (true) {
+        while (!entry.closed() || expected <= entry.lastSequence()) {
             RecordHeader header = headerAt(position);
             if (header != null && header.sequence() == expected) {
                 if (payloadIsRight(position, header)) {
                     found(position, header);
-                } else if (nextValid(position + header.journalBytes(), expected) >= 0 || isCatalogued(expected)) {
+                } else if (nextValid(position + header.journalBytes(), expected) >= 0 || expected <= knownThrough) {
                     damage(position, expected, header.lane(), "payload");
                     segment.note(header);
                 } else {
@@ -84,7 +83,7 @@ final class SegmentScanner {
             }
             long next = nextValid(position, expected - 1);
             if (next < 0) {
-                if (isCatalogued(expected)) {
+                if (expected <= knownThrough) {
                     damage(position, expected, JournalScan.Damage.ANY_LANE, "header");
                 }
                 return;
@@ -99,23 +98,16 @@ final class SegmentScanner {
         }
     }
 
-    private boolean isCatalogued(long sequence) {
-        return entry.closed() && sequence <= entry.lastSequence();
-    }
-
     private void found(long position, RecordHeader header) {
         segment.note(header);
-        if (header.sequence() <= settled.getOrDefault(header.lane(), 0L)) {
-            return;
-        }
-        records.add(new JournalScan.Found(
+        sink.record(
                 header,
                 new JournalRecord(
-                        segment, position, header.kind(), header.sequence(), header.offset(), header.lengthBytes())));
+                        segment, position, header.kind(), header.sequence(), header.offset(), header.lengthBytes()));
     }
 
     private void damage(long position, long sequence, int lane, String part) {
-        damages.add(new JournalScan.Damage(
+        sink.damage(new JournalScan.Damage(
                 sequence, lane, segment + ": wrong " + part + " of record " + sequence + " at byte " + position));
     }
 
@@ -159,6 +151,7 @@ final class SegmentScanner {
         if (position < windowStart || position + lengthBytes > windowStart + windowBytes) {
             windowStart = position;
             windowBytes = Math.min(window.byteSize(), entry.sizeBytes() - position);
+            beforeRead.accept(windowBytes);
             segment.file().read(windowStart, window.asSlice(0, windowBytes));
             // The disk reads the next window while this one is checked.
             segment.file()

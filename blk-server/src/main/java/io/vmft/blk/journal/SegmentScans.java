@@ -17,27 +17,28 @@ final class SegmentScans {
     private SegmentScans() {}
 
     /**
-     * Scans as {@link SegmentScanner} does; what is found of each is told in the order of the segments.
+     * Scans as {@link SegmentScanner} does: what is found, without what is settled, in the order of the segments.
      *
      * @param segments with their entries, in the order of their sequence numbers
+     * @param known what is stored of lanes
      */
-    static void run(
-            Map<Segment, SegmentEntry> segments,
-            Map<Integer, Long> settled,
-            List<JournalScan.Found> records,
-            List<JournalScan.Damage> damages)
-            throws IOException {
+    static JournalScan run(Map<Segment, SegmentEntry> segments, Watermarks known) throws IOException {
+        List<JournalScan.Found> records = new ArrayList<>();
+        List<JournalScan.Damage> damages = new ArrayList<>();
+        long bytes = 0;
         int readers = Math.clamp(segments.size(), 1, MAX_READERS);
         try (ExecutorService pool = Executors.newFixedThreadPool(
                 readers, Thread.ofPlatform().name("journal-read-", 0).daemon().factory())) {
             List<Future<JournalScan>> scans = new ArrayList<>();
-            segments.forEach((segment, entry) -> scans.add(pool.submit(() -> scan(segment, entry, settled))));
+            segments.forEach((segment, entry) -> scans.add(pool.submit(() -> scan(segment, entry, known))));
             try {
                 for (Future<JournalScan> scan : scans) {
                     JournalScan found = scan.get();
                     records.addAll(found.records());
                     damages.addAll(found.damages());
+                    bytes += found.bytes();
                 }
+                return new JournalScan(segments.size(), bytes, records, damages);
             } finally {
                 scans.forEach(scan -> scan.cancel(false));
             }
@@ -52,10 +53,9 @@ final class SegmentScans {
         }
     }
 
-    private static JournalScan scan(Segment segment, SegmentEntry entry, Map<Integer, Long> settled)
-            throws IOException {
-        JournalScan scan = new JournalScan(1, new ArrayList<>(), new ArrayList<>());
-        SegmentScanner.scan(segment, entry, settled, scan.records(), scan.damages());
-        return scan;
+    private static JournalScan scan(Segment segment, SegmentEntry entry, Watermarks known) throws IOException {
+        JournalScan.Collector found = new JournalScan.Collector(known.settled());
+        SegmentScanner.scan(segment, entry, known.committed(), found, _ -> {});
+        return found.scan(1, segment.end());
     }
 }

@@ -5,13 +5,17 @@ import io.vmft.blk.control.ControlServer;
 import io.vmft.blk.control.Coordinator;
 import io.vmft.blk.control.RecoveredVms;
 import io.vmft.blk.control.Recovery;
+import io.vmft.blk.control.RecoveryPlan;
 import io.vmft.blk.export.Exports;
+import io.vmft.blk.inspect.LiveData;
 import io.vmft.blk.journal.Journal;
 import io.vmft.blk.journal.JournalBudget;
 import io.vmft.blk.journal.LaneMarks;
 import io.vmft.blk.journal.MetaStore;
+import io.vmft.blk.journal.Watermarks;
 import io.vmft.blk.nbd.ListenAddress;
 import io.vmft.blk.nbd.NbdServer;
+import io.vmft.blk.operator.OperatorService;
 import io.vmft.blk.volume.Volume;
 import io.vmft.blk.volume.VolumeTable;
 import java.io.IOException;
@@ -20,7 +24,6 @@ import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -85,24 +88,18 @@ public final class BlkServer implements AutoCloseable {
         setup.open(vms);
 
         Map<Integer, LaneMarks> marks = setup.marks();
-        Map<Integer, Long> settled = new HashMap<>(Recovery.settledLanes(vms));
-        marks.forEach((lane, mark) -> settled.put(lane, mark.applied()));
-        long newest = 0;
-        for (LaneMarks mark : marks.values()) {
-            newest = Math.max(newest, mark.newest());
-        }
-        for (long mark : settled.values()) {
-            newest = Math.max(newest, mark);
-        }
+        Watermarks known = Watermarks.of(marks, Recovery.settledLanes(vms));
+        long openedNanos = System.nanoTime();
         JournalBudget budget = new JournalBudget(
                 config.journal().limitBytes(), config.journal().writerPatience());
-        Journal.Opened opened = Journal.open(
-                config.files(), data.journal(), config.journal().segmentBytes(), meta, budget, settled, newest);
+        Journal.Opened opened =
+                Journal.open(config.files(), data.journal(), config.journal().segmentBytes(), meta, budget, known);
         parts.push(opened.journal());
         config.files().syncDirectory(config.data());
         VolumeTable volumes = setup.volumes(opened, marks, data);
         parts.push(() -> closeImages(volumes));
-        Recovery.run(meta, opened, volumes, vms, config.bootId());
+        RecoveryPlan plan = Recovery.run(meta, opened, volumes, vms, config.bootId(), InstantSource.system());
+        LOG.info("{}", Recovery.report(plan, Duration.ofNanos(System.nanoTime() - openedNanos)));
 
         Applier applier =
                 Applier.start(opened.journal(), volumes.all(), config.journal().applyInterval());
@@ -111,8 +108,11 @@ public final class BlkServer implements AutoCloseable {
         applier.wake();
         Coordinator coordinator =
                 new Coordinator(volumes, opened.journal(), meta, applier, InstantSource.system(), vms);
-        ControlServer control = ControlServer.start(config.control(), coordinator);
+        OperatorService operators = new OperatorService(coordinator, new LiveData(meta, opened.journal(), volumes));
+        ControlServer control = ControlServer.start(config.control(), coordinator, operators);
         parts.push(control);
+        parts.push(operators);
+        data.announce(announced(config, control.address()));
         NbdServer nbd = NbdServer.start(volumes, config.listen(), config.nbdLimits(), config.tls());
         parts.push(nbd);
         parts.push(() -> {
@@ -120,6 +120,14 @@ public final class BlkServer implements AutoCloseable {
             volumes.close();
         });
         return new BlkServer(parts, volumes, budget, coordinator, applier, control, nbd);
+    }
+
+    /** The control address as clients on this host reach it. */
+    static String announced(BlkServerConfig config, InetSocketAddress control) {
+        String host = config.control().getAddress().isAnyLocalAddress()
+                ? "localhost"
+                : control.getAddress().getHostAddress();
+        return new ListenAddress.Tcp(host, control.getPort()).toString();
     }
 
     /** Where engines connect, with the port that was found for port 0. */

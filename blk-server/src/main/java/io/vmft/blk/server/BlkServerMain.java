@@ -8,7 +8,6 @@ import io.vmft.config.ConfigException;
 import io.vmft.config.InvalidValueException;
 import java.io.IOException;
 import java.io.PrintStream;
-import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -30,7 +29,13 @@ import picocli.CommandLine.Option;
 @Command(
         name = "blk-server",
         description = "Serves disks over NBD and keeps a protected VM's writes by epoch.",
-        subcommands = GrowCommand.class,
+        subcommands = {
+            GrowCommand.class,
+            CheckCommand.class,
+            JournalCommand.class,
+            ExportCommand.class,
+            ArbiterCommand.class
+        },
         sortOptions = false)
 public final class BlkServerMain implements Callable<Integer> {
     /** Less than what a service manager waits before it kills. */
@@ -128,8 +133,11 @@ public final class BlkServerMain implements Callable<Integer> {
         if (System.getProperty("logback.configurationFile") == null) {
             System.setProperty("logback.configurationFile", "io/vmft/blk/server/logback.xml");
         }
-        BlkServerMain main = new BlkServerMain();
-        CommandLine line = new CommandLine(main)
+        System.exit(commandLine().execute(arguments));
+    }
+
+    static CommandLine commandLine() {
+        return new CommandLine(new BlkServerMain())
                 .setParameterExceptionHandler((e, _) -> {
                     System.err.println("blk-server: " + firstLine(e) + "; see blk-server --help");
                     return 2;
@@ -141,7 +149,6 @@ public final class BlkServerMain implements Callable<Integer> {
                     }
                     return 1;
                 });
-        System.exit(line.execute(arguments));
     }
 
     @Override
@@ -268,9 +275,8 @@ public final class BlkServerMain implements Callable<Integer> {
 
     /** {@code ready control=HOST:PORT URI…}: the listening addresses, then every export on each of them. */
     private static String readyLine(BlkServer server, BlkServerConfig config) {
-        InetSocketAddress control = server.controlAddress();
-        ListenAddress.Tcp shown = new ListenAddress.Tcp(controlHost(config, control), control.getPort());
-        StringBuilder line = new StringBuilder("ready control=").append(shown);
+        StringBuilder line =
+                new StringBuilder("ready control=").append(BlkServer.announced(config, server.controlAddress()));
         for (ListenAddress address : server.nbdAddresses()) {
             line.append(' ').append(uri(config, address, ""));
         }
@@ -287,13 +293,7 @@ public final class BlkServerMain implements Callable<Integer> {
         return tls != null && tls.required() ? address.tlsUri(export) : address.uri(export);
     }
 
-    private static String controlHost(BlkServerConfig config, InetSocketAddress bound) {
-        return config.control().getAddress().isAnyLocalAddress()
-                ? "localhost"
-                : bound.getAddress().getHostAddress();
-    }
-
-    private static String firstLine(Exception e) {
+    static String firstLine(Exception e) {
         String message = e.getMessage();
         return message == null ? e.toString() : message.lines().findFirst().orElse(e.toString());
     }

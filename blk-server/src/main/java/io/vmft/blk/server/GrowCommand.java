@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -45,7 +46,7 @@ final class GrowCommand implements Callable<Integer> {
         Path directory;
         long sizeBytes;
         try {
-            directory = directory();
+            directory = ServerPlace.directory(data, configFile, new HashMap<>());
             sizeBytes = VolumeSpec.size(size);
         } catch (ConfigException | IllegalArgumentException e) {
             System.err.println("blk-server: " + e.getMessage());
@@ -56,22 +57,5 @@ final class GrowCommand implements Callable<Integer> {
         out.println(
                 name + (grown ? " has " : " had ") + Quantity.sizeInWords(sizeBytes) + (grown ? " now" : " already"));
         return 0;
-    }
-
-    private Path directory() throws ConfigException {
-        if (data != null) {
-            return data;
-        }
-        if (configFile == null) {
-            throw new IllegalArgumentException(
-                    "whose volume? name the server's directory with --data, or its --config");
-        }
-        BlkServerConfig.Builder settings = BlkServerConfig.builder();
-        ConfigFile.read(configFile, settings);
-        Path declared = settings.data();
-        if (declared == null) {
-            throw new IllegalArgumentException(configFile + " names no data directory; name it with --data");
-        }
-        return declared;
     }
 }

@@ -7,7 +7,6 @@ import io.vmft.blk.journal.VolumeRegistration;
 import io.vmft.blk.volume.VolumeImage;
 import io.vmft.config.Quantity;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 
@@ -25,10 +24,7 @@ final class VolumeGrowth {
      * @throws IOException with one line for the operator; then the volume is as it was
      */
     static boolean grow(StoreFiles files, Path data, String name, long sizeBytes) throws IOException {
-        if (!Files.isDirectory(data.resolve("index"))) {
-            throw new IOException("--data " + data + " is not a block server's directory; name the one it runs with");
-        }
-        try (DataDirectory directory = DataDirectory.open(files, data);
+        try (DataDirectory directory = DataDirectory.openExisting(files, data);
                 MetaStore meta = MetaStore.open(directory.index())) {
             Map<String, VolumeRegistration> volumes = meta.volumes();
             VolumeRegistration before = volumes.get(name);

@@ -12,7 +12,7 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** One connection's read-only view of a volume's point. What it reads does not change as long as it is open. */
-final class CommittedView implements ExportView {
+public final class CommittedView implements ExportView {
     private static final Pattern POINT = Pattern.compile("[1-9][0-9]{0,17}");
 
     /** So many points, the newest, are shown to whoever lists contexts. */
@@ -48,6 +48,11 @@ final class CommittedView implements ExportView {
             throw new IOException(volume.name() + "@" + Pins.EXPORT + ": this view is served no more");
         }
         return pin;
+    }
+
+    /** The epoch that was committed last when the point was made; 0: nothing was journaled by epoch. */
+    public long epoch() throws IOException {
+        return pin().epoch();
     }
 
     @Override

@@ -57,6 +57,10 @@ final class Pin {
         return stand.point();
     }
 
+    long epoch() {
+        return stand.epoch();
+    }
+
     /** What of it can still be read; false for good once something could not be saved. */
     boolean isWhole() {
         return broken == null;

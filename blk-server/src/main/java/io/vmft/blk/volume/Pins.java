@@ -32,6 +32,9 @@ public final class Pins {
     /** What follows the {@code @} in an export name, alone or with a label behind a dot. */
     static final String EXPORT = "committed";
 
+    /** The name of the point that an operator's export reads. */
+    static final String OPERATOR = EXPORT + ".operator-export";
+
     private static final Logger LOG = LoggerFactory.getLogger(Pins.class);
     private static final Pattern LABEL = Pattern.compile("[A-Za-z0-9_-]{1,64}");
     private static final int MAX_PINS = 8;

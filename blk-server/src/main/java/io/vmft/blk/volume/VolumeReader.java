@@ -10,13 +10,13 @@ import java.lang.foreign.MemorySegment;
 import java.util.List;
 
 /** Reads a volume: the overlay where it has something, the image elsewhere. Thread-safe. */
-final class VolumeReader {
+public final class VolumeReader {
     private static final int MAX_READ_AHEAD_PIECES = 1024;
 
     private final VolumeImage image;
     private final Overlay overlay;
 
-    VolumeReader(VolumeImage image, Overlay overlay) {
+    public VolumeReader(VolumeImage image, Overlay overlay) {
         this.image = image;
         this.overlay = overlay;
     }
@@ -31,6 +31,27 @@ final class VolumeReader {
             for (Piece piece : pieces) {
                 read(piece, destination.asSlice(piece.start() - offset, piece.lengthBytes()));
             }
+        } finally {
+            Overlay.release(pieces);
+        }
+    }
+
+    /** Reads with every write there is. */
+    public void readNewest(long offset, MemorySegment destination) throws IOException {
+        read(offset, destination, Horizon.NEWEST);
+    }
+
+    /** False if a range is known to read as zeroes; looks at no bytes. */
+    public boolean mayHold(long start, long end) throws IOException {
+        List<Piece> pieces = overlay.resolve(start, end, Horizon.NEWEST);
+        try {
+            for (Piece piece : pieces) {
+                JournalRecord record = piece.record();
+                if (record == null ? image.nextData(piece.start()) < piece.end() : record.kind() == RecordKind.WRITE) {
+                    return true;
+                }
+            }
+            return false;
         } finally {
             Overlay.release(pieces);
         }

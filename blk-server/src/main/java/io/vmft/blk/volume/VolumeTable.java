@@ -74,6 +74,17 @@ public final class VolumeTable implements Exports {
         return enter(volume, new VolumeView(volume, generation(name), name.session(), owner));
     }
 
+    /** A view of what is committed now, for this server's operator, whoever else is admitted. */
+    public CommittedView committed(String name, ViewOwner owner) throws ExportRefusedException {
+        Volume volume = volumes.get(name);
+        if (volume == null) {
+            throw new ExportRefusedException(
+                    Reason.UNKNOWN,
+                    "there is no volume " + name + "; there are " + String.join(", ", volumes.keySet()));
+        }
+        return volume.pins().open(Pins.OPERATOR, owner);
+    }
+
     @Override
     public ExportView look(String exportName, ClientIdentity client) throws ExportRefusedException {
         ExportName name = ExportName.parse(exportName);

@@ -3,10 +3,12 @@ package io.vmft.blk.arbiter;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
+import io.vmft.proto.blk.v1.ArbiterChange;
 import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.BeginProtectRequest;
 import io.vmft.proto.blk.v1.CloseRequest;
 import io.vmft.proto.blk.v1.CommitRequest;
+import io.vmft.proto.blk.v1.ForceRequest;
 import io.vmft.proto.blk.v1.GoSoloRequest;
 import io.vmft.proto.blk.v1.Mode;
 import io.vmft.proto.blk.v1.OpenRequest;
@@ -53,6 +55,14 @@ class ArbiterRulesTest {
         "Close,        SOLO,      CLOSED,     FENCED",
         "Close,        SYNCING,   CLOSED,     FENCED",
         "Close,        PROTECTED, CLOSED,     FENCED",
+        "ForceClose,   CLOSED,    WRONG_MODE, FENCED",
+        "ForceClose,   SOLO,      CLOSED,     FENCED",
+        "ForceClose,   SYNCING,   CLOSED,     FENCED",
+        "ForceClose,   PROTECTED, CLOSED,     FENCED",
+        "ForceSolo,    CLOSED,    WRONG_MODE, FENCED",
+        "ForceSolo,    SOLO,      SOLO,       FENCED",
+        "ForceSolo,    SYNCING,   SOLO,       FENCED",
+        "ForceSolo,    PROTECTED, SOLO,       FENCED",
         "Seal,         CLOSED,    WRONG_MODE, FENCED",
         "Seal,         SOLO,      WRONG_MODE, FENCED",
         "Seal,         SYNCING,   SYNCING,    FENCED",
@@ -80,6 +90,8 @@ class ArbiterRulesTest {
         "TakeOver,     PROTECTED, SOLO",
         "Close,        SOLO,      CLOSED",
         "Close,        PROTECTED, CLOSED",
+        "ForceClose,   PROTECTED, CLOSED",
+        "ForceSolo,    PROTECTED, SOLO",
         "Seal,         SYNCING,   DATA_LOST",
         "Seal,         PROTECTED, DATA_LOST",
         "Commit,       SYNCING,   DATA_LOST",
@@ -310,10 +322,74 @@ class ArbiterRulesTest {
                                 .setGeneration(generation)
                                 .build(),
                         NOW);
+            case "ForceClose" -> ArbiterRules.force(state, force(generation, ForceRequest.Action.CLOSE), NOW);
+            case "ForceSolo" -> ArbiterRules.force(state, force(generation, ForceRequest.Action.SOLO), NOW);
             case "Seal" -> ArbiterRules.seal(state, seal(generation, 15));
             case "Commit" -> ArbiterRules.commit(state, commit(generation, 12), NOW);
             default -> throw new IllegalArgumentException(call);
         };
+    }
+
+    private static ForceRequest force(long generation, ForceRequest.Action action) {
+        return ForceRequest.newBuilder()
+                .setVm("vm1")
+                .setGeneration(generation)
+                .setAction(action)
+                .setHost("hostC")
+                .setBy("alice@storage")
+                .setReason("because")
+                .build();
+    }
+
+    @Test
+    void theHistoryHoldsTheLastChangesWithWhoWhenAndWhy() {
+        VmState state = VmState.unknown("vm1");
+        for (int i = 0; i < 100; i++) {
+            state = next(ArbiterRules.open(
+                    state,
+                    OpenRequest.newBuilder()
+                            .setVm("vm1")
+                            .setHost("hostA")
+                            .setReason("start " + i)
+                            .build(),
+                    NOW + i));
+        }
+        assertThat(state.history().getChangesCount()).isEqualTo(VmState.MAX_HISTORY);
+        assertThat(state.history().getForgotten()).isEqualTo(100 - VmState.MAX_HISTORY);
+        ArbiterChange last = state.history().getChanges(VmState.MAX_HISTORY - 1);
+        assertThat(last.getReason()).isEqualTo("opened by hostA: start 99");
+        assertThat(last.getBy()).isEqualTo("hostA");
+        assertThat(last.getAtMillis()).isEqualTo(NOW + 99);
+        assertThat(last.getGeneration()).isEqualTo(100);
+    }
+
+    @Test
+    void aCommitIsNoChangeButTheFirstAndLostDataIsToldOnce() {
+        VmState syncing = in(Mode.SYNCING);
+        VmState first = next(ArbiterRules.commit(syncing, commit(6, 12), NOW));
+        assertThat(first.history().getChangesList())
+                .extracting(ArbiterChange::getMode)
+                .containsExactly(Mode.PROTECTED);
+        VmState second = next(ArbiterRules.commit(first, commit(6, 14), NOW));
+        assertThat(second.history()).isSameAs(first.history());
+        VmState lost = second.withDataLost(NOW + 1);
+        assertThat(lost.history().getChangesList()).hasSize(2);
+        assertThat(lost.history().getChanges(1).getReason()).contains("epoch 14 stands");
+        assertThat(lost.withDataLost(NOW + 2)).isSameAs(lost);
+    }
+
+    @Test
+    void aRefusalTellsBothGenerationsAndTheWayOut() {
+        assertThat(message(apply("GoSolo", in(Mode.PROTECTED), 5)))
+                .contains("generation 5 is fenced", "the current one is 6", "stop this VM here");
+        assertThat(message(apply("OpenElse", in(Mode.SOLO), 0))).contains("held by hostA", "generation 6", "fence");
+        assertThat(message(apply("TakeOver", in(Mode.SYNCING), 6))).contains("SYNCING (generation 6)", "ask again");
+        assertThat(message(apply("ForceClose", in(Mode.SOLO), 5)))
+                .contains("generation 5", "the current one is 6", "look at it again");
+    }
+
+    private static String message(Decision decision) {
+        return decision instanceof Decision.Refused refused ? refused.refusal().getMessage() : "not refused";
     }
 
     private static TakeOverRequest takeOver(long generation, long oldest, long newest) {

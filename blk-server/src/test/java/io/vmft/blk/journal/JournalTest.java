@@ -52,7 +52,7 @@ class JournalTest {
     }
 
     private Journal.Opened openJournal() throws IOException {
-        return Journal.open(files, directory.resolve("journal"), SEGMENT, meta, budget, Map.of(), 0);
+        return Journal.open(files, directory.resolve("journal"), SEGMENT, meta, budget, Watermarks.NONE);
     }
 
     private Journal.Opened reopen() throws IOException {
@@ -119,8 +119,8 @@ class JournalTest {
     @Test
     void numbersGoOnAboveEveryWatermarkEvenIfTheJournalIsEmpty() throws IOException {
         journal.close();
-        Journal.Opened opened =
-                Journal.open(files, directory.resolve("journal"), SEGMENT, meta, budget, Map.of(LANE, 500L), 700);
+        Journal.Opened opened = Journal.open(
+                files, directory.resolve("journal"), SEGMENT, meta, budget, new Watermarks(Map.of(LANE, 500L), 700, 0));
         journal = opened.journal();
         assertThat(append(LANE, 10).sequence()).isEqualTo(701);
     }

@@ -80,17 +80,21 @@ class SegmentScannerTest {
     private record Result(List<RecordHeader> headers, List<JournalScan.Damage> damages) {}
 
     private Result scan(MemorySegment content, long lastSequence) throws IOException {
+        return scan(content, lastSequence, 0);
+    }
+
+    private Result scan(MemorySegment content, long lastSequence, long knownThrough) throws IOException {
         file.write(0, content);
-        List<JournalScan.Found> records = new ArrayList<>();
-        List<JournalScan.Damage> damages = new ArrayList<>();
+        JournalScan.Collector collector = new JournalScan.Collector(Map.of());
         Segment segment = new Segment(4, new SegmentFile(0, file, SIZE), _ -> {});
-        segment.begin(FIRST);
-        SegmentScanner.scan(segment, new SegmentEntry(4, 0, SIZE, FIRST, lastSequence), Map.of(), records, damages);
-        for (JournalScan.Found found : records) {
+        SegmentScanner.scan(
+                segment, new SegmentEntry(4, 0, SIZE, FIRST, lastSequence), knownThrough, collector, _ -> {});
+        JournalScan scan = collector.scan(1, SIZE);
+        for (JournalScan.Found found : scan.records()) {
             int index = (int) (found.header().sequence() - FIRST);
             assertThat(found.record().position()).isEqualTo(positions.get(index));
         }
-        return new Result(records.stream().map(JournalScan.Found::header).toList(), damages);
+        return new Result(scan.records().stream().map(JournalScan.Found::header).toList(), scan.damages());
     }
 
     private MemorySegment copy() {
@@ -141,6 +145,20 @@ class SegmentScannerTest {
             assertThat(result.damages()).hasSize(1);
             assertThat(result.damages().getFirst().firstSequence()).isEqualTo(FIRST + index);
             assertThat(result.damages().getFirst().concerns(5)).isTrue();
+        }
+    }
+
+    @Test
+    void aCutBelowWhatIsKnownToBeDurableIsDamageAlthoughTheSegmentWasStillBeingFilled() throws IOException {
+        for (int index = 0; index < COUNT; index++) {
+            MemorySegment content = copy();
+            long cut = positions.get(index);
+            content.asSlice(cut, end - cut).fill((byte) 0);
+            assertThat(scan(content, -1, FIRST + index - 1).damages()).isEmpty();
+            Result result = scan(content, -1, FIRST + index);
+            assertThat(result.headers()).isEqualTo(headers.subList(0, index));
+            assertThat(result.damages()).hasSize(1);
+            assertThat(result.damages().getFirst().firstSequence()).isEqualTo(FIRST + index);
         }
     }
 

@@ -4,12 +4,14 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 
 /** A block server in a process of its own, as an operator starts it. */
 public final class ServerProcess implements AutoCloseable {
@@ -56,7 +58,43 @@ public final class ServerProcess implements AutoCloseable {
         return process.exitValue();
     }
 
+    /** What a command said that ended by itself. */
+    record Result(int status, String output, String errors) {}
+
+    /** Runs a command to its end. */
+    static Result result(String... arguments) throws IOException, InterruptedException {
+        Path errors = Files.createTempFile("command", ".err");
+        try {
+            List<String> command = command(arguments);
+            // It is over before anything is worth compiling twice.
+            command.add(1, "-XX:TieredStopAtLevel=1");
+            Process process =
+                    new ProcessBuilder(command).redirectError(errors.toFile()).start();
+            process.getOutputStream().close();
+            String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            if (!process.waitFor(60, TimeUnit.SECONDS)) {
+                process.destroyForcibly();
+                throw new AssertionError("still runs: " + Arrays.toString(arguments));
+            }
+            String said = Files.readAllLines(errors).stream()
+                    .filter(line -> !line.startsWith("WARNING: "))
+                    .map(line -> line + "\n")
+                    .collect(Collectors.joining());
+            return new Result(process.exitValue(), output, said);
+        } finally {
+            Files.delete(errors);
+        }
+    }
+
     private static Process launch(Path log, Map<String, String> environment, String... arguments) throws IOException {
+        ProcessBuilder builder =
+                new ProcessBuilder(command(arguments)).redirectError(ProcessBuilder.Redirect.appendTo(log.toFile()));
+        builder.environment().putAll(environment);
+        return builder.start();
+    }
+
+    /** The words of its command line. */
+    static List<String> command(String... arguments) {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED",
@@ -66,10 +104,7 @@ public final class ServerProcess implements AutoCloseable {
                 System.getProperty("java.class.path"),
                 "io.vmft.blk.server.BlkServerMain"));
         command.addAll(List.of(arguments));
-        ProcessBuilder builder =
-                new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.appendTo(log.toFile()));
-        builder.environment().putAll(environment);
-        return builder.start();
+        return command;
     }
 
     String readyLine() {

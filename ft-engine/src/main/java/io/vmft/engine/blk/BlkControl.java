@@ -112,9 +112,13 @@ public final class BlkControl implements AutoCloseable {
         return untilAnswered("TakeOver", () -> arbiter().takeOver(request));
     }
 
-    public CompletableFuture<ArbiterReply> closeVm(String vm, long generation) {
-        CloseRequest request =
-                CloseRequest.newBuilder().setVm(vm).setGeneration(generation).build();
+    /** Says that the VM has ended, and why. */
+    public CompletableFuture<ArbiterReply> closeVm(String vm, long generation, String reason) {
+        CloseRequest request = CloseRequest.newBuilder()
+                .setVm(vm)
+                .setGeneration(generation)
+                .setReason(reason)
+                .build();
         return untilAnswered("Close", () -> arbiter().close(request));
     }
 

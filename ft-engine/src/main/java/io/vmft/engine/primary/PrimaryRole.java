@@ -233,7 +233,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
         context.loop().schedule(this::look, LOOK_MILLIS, TimeUnit.MILLISECONDS);
     }
 
-    /** A VM without a backup asks the block server nothing else, and would not hear that its data was lost. */
+    /** A VM without a backup asks the block server nothing else: it would not hear that its data was lost, or that it was fenced. */
     private void lookAtRecord() {
         if (looking) {
             return;
@@ -245,10 +245,19 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                         (reply, failure) -> {
                             looking = false;
                             if (reply != null) {
+                                checkHolderOf(reply.getRecord());
                                 checkDataOf(reply.getRecord());
                             }
                         },
                         context.loop());
+    }
+
+    /** This number stays as long as this QEMU may run: it changes when the VM is given to another, or closed, by whomever. */
+    private void checkHolderOf(ArbiterRecord seen) {
+        if (stopReason == null && storageLoss == null && seen.getPrimaryGeneration() != record.getPrimaryGeneration()) {
+            fenced(context.vm() + ": generation " + record.getGeneration() + " is fenced, the current one is "
+                    + seen.getGeneration() + " (" + seen.getReason() + ")");
+        }
     }
 
     private void checkDataOf(ArbiterRecord seen) {
@@ -307,7 +316,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     public void fenced(String message) {
         if (fencedBy == null && !over) {
             fencedBy = message;
-            log.error("{}: another host runs this VM now, ending it here: {}", context.vm(), message);
+            log.error("{}: it may not run here any more, ending it: {}", context.vm(), message);
             vm.kill();
         }
     }
@@ -491,7 +500,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     /** The backup hears of it only when the arbiter has closed the VM: until then it would be right to take over. */
     private void closeAtArbiter(String reason) {
         context.control()
-                .closeVm(context.vm(), record.getGeneration())
+                .closeVm(context.vm(), record.getGeneration(), reason)
                 .whenCompleteAsync(
                         (reply, failure) -> {
                             ProtectionSession current = session;

@@ -191,6 +191,7 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
                         .setVm(context.vm())
                         .setGeneration(generation)
                         .setBackup(backupHost)
+                        .setReason("it listens on " + standby)
                         .build())
                 .whenCompleteAsync(this::begun, context.loop());
     }

@@ -25,17 +25,19 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Link {
     private final Channel channel;
+    private final LinkConfig config;
     private final LinkListener listener;
     private @Nullable String reason;
 
-    private Link(Channel channel, LinkListener listener) {
+    private Link(Channel channel, LinkConfig config, LinkListener listener) {
         this.channel = channel;
+        this.config = config;
         this.listener = listener;
     }
 
     /** Puts the frame protocol on a channel that is not active yet. */
     static Link install(Channel channel, LinkConfig config, PayloadAllocator allocator, LinkListener listener) {
-        Link link = new Link(channel, listener);
+        Link link = new Link(channel, config, listener);
         ChannelPipeline pipeline = channel.pipeline();
         pipeline.addLast(new IdleStateHandler(
                 config.failureTimeout().toNanos(), config.heartbeat().toNanos(), 0, TimeUnit.NANOSECONDS));
@@ -97,7 +99,7 @@ public final class Link {
                 if (idle.state() == IdleState.WRITER_IDLE) {
                     send(FrameType.HEARTBEAT, 0);
                 } else if (idle.state() == IdleState.READER_IDLE) {
-                    close("nothing heard for too long");
+                    close("no heartbeat for " + config.failureTimeout().toMillis() + " ms");
                 }
             }
         }
