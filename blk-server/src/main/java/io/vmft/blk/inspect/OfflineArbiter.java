@@ -57,6 +57,7 @@ public final class OfflineArbiter {
         try {
             Findings ignored = new Findings(_ -> {});
             JournalScan scan = new JournalCheck(stored, ignored).scan(segments, _ -> {});
+            data.requireWholeIndex(view, scan, segments);
             return data.plan(view, stored, scan, OfflineData.lastSequence(stored, scan), nowMillis);
         } finally {
             OfflineData.closeAll(segments);

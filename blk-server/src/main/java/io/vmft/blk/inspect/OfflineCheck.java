@@ -62,6 +62,11 @@ public final class OfflineCheck {
     }
 
     private boolean canReadIndex() throws IOException {
+        if (!Files.isDirectory(data.index())) {
+            findings.inconsistent(data.index() + ": the journal's index is missing, " + data.journal()
+                    + " is there; restore the data directory from a copy");
+            return false;
+        }
         boolean readable = Files.isReadable(data.index()) && Files.isExecutable(data.index());
         if (!readable) {
             findings.unknown(data.index() + ": cannot be read; ask as its owner");
@@ -102,6 +107,7 @@ public final class OfflineCheck {
         JournalScan scan;
         try {
             scan = journal.scan(segments, _ -> {});
+            checkIndexIsWhole(view, scan, segments);
         } finally {
             OfflineData.closeAll(segments);
         }
@@ -124,6 +130,14 @@ public final class OfflineCheck {
                         scan.segments(),
                         scan.bytes() / 1048576.0,
                         scan.records().size());
+    }
+
+    private void checkIndexIsWhole(MetaView view, JournalScan scan, List<SegmentView> segments) {
+        try {
+            data.requireWholeIndex(view, scan, segments);
+        } catch (IOException e) {
+            findings.inconsistent(String.valueOf(e.getMessage()));
+        }
     }
 
     private void tell(RecoveryPlan plan) {

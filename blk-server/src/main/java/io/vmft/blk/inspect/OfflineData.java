@@ -3,6 +3,7 @@ package io.vmft.blk.inspect;
 import io.vmft.blk.control.Recovery;
 import io.vmft.blk.control.RecoveryPlan;
 import io.vmft.blk.file.StoreFiles;
+import io.vmft.blk.journal.IndexWitness;
 import io.vmft.blk.journal.JournalScan;
 import io.vmft.blk.journal.MetaView;
 import io.vmft.blk.journal.SegmentEntry;
@@ -52,6 +53,16 @@ public record OfflineData(
         for (SegmentView segment : segments) {
             segment.close();
         }
+    }
+
+    /**
+     * Refuses an index that has lost something, as a server does: what it says is not what was promised.
+     *
+     * @param found what was read of {@code segments}
+     * @throws IOException with one line for the operator
+     */
+    void requireWholeIndex(MetaView view, JournalScan found, List<SegmentView> segments) throws IOException {
+        IndexWitness.check(view, journal, files, found, segments);
     }
 
     /** What a server that starts now would make of it. */

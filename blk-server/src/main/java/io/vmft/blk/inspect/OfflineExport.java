@@ -75,6 +75,7 @@ public final class OfflineExport {
                     segment.scan(stored.watermarks().committed(), collector, _ -> {});
                 }
                 JournalScan scan = collector.scan(segments.size(), 0);
+                data.requireWholeIndex(view, scan, segments);
                 RecoveryPlan plan = data.plan(view, stored, scan, OfflineData.lastSequence(stored, scan), 0);
                 return write(volume, stored, plan, epoch, to);
             } finally {

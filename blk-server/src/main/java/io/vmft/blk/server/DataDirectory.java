@@ -55,6 +55,10 @@ final class DataDirectory implements AutoCloseable {
     /** Opens one that a server has used, to change it while none runs. */
     static DataDirectory openExisting(StoreFiles files, Path path) throws IOException {
         requireServers(path);
+        if (!Files.isDirectory(path.resolve("index"))) {
+            throw new IOException(
+                    "--data " + path + ": the journal's index is missing; restore the directory as a whole");
+        }
         return open(files, path);
     }
 
@@ -72,7 +76,7 @@ final class DataDirectory implements AutoCloseable {
         if (!Files.exists(path)) {
             throw new IOException("--data " + path + " does not exist; name the directory a block server runs with");
         }
-        if (!Files.isDirectory(path.resolve("index"))) {
+        if (!Files.isDirectory(path.resolve("index")) && !Files.isDirectory(path.resolve("journal"))) {
             throw new IOException("--data " + path + " is not a block server's directory; name the one it runs with");
         }
     }

@@ -3,7 +3,13 @@ package io.vmft.blk.server;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.vmft.blk.file.StoreFiles;
+import io.vmft.blk.inspect.Findings;
+import io.vmft.blk.inspect.OfflineCheck;
+import io.vmft.blk.inspect.OfflineData;
 import io.vmft.blk.nbd.Tool;
+import io.vmft.proto.blk.v1.Finding;
+import io.vmft.proto.blk.v1.Finding.Weight;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
@@ -12,6 +18,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -83,9 +90,34 @@ class DamagedDirectoryIT {
                         .build());
     }
 
+    private static List<Finding> check(Path data) throws IOException {
+        List<Finding> found = new ArrayList<>();
+        try (DataDirectory looked = DataDirectory.look(data)) {
+            OfflineCheck.run(
+                    new OfflineData(
+                            looked.index(),
+                            looked.journal(),
+                            looked.changes(),
+                            Map.of(),
+                            BootId.ofThisHost(),
+                            StoreFiles.SYSTEM),
+                    new Findings(found::add));
+        }
+        return found;
+    }
+
     private void refused(Damage damage, String... words) throws Exception {
+        refused(Weight.INCONSISTENT, damage, words);
+    }
+
+    /** And an inspection says so too, with {@code weight} at worst. */
+    private void refused(Weight weight, Damage damage, String... words) throws Exception {
         Path data = copy();
         damage.to(data);
+        assertThat(check(data))
+                .extracting(Finding::getWeight)
+                .as(() -> String.join(", ", words))
+                .contains(weight);
         List<String> segments = names(data.resolve("journal"));
         byte[] image = Files.readAllBytes(directory.resolve("disk.img"));
         assertThatThrownBy(() -> start(data).close())
@@ -130,7 +162,10 @@ class DamagedDirectoryIT {
     }
 
     @Test
-    void undamagedItStarts() throws Exception {
+    void undamagedItIsConsistentAndStarts() throws Exception {
+        assertThat(check(copy()))
+                .allSatisfy(finding ->
+                        assertThat(finding.getWeight()).as(finding.getMessage()).isEqualTo(Weight.NOTE));
         try (BlkServer server = start(copy())) {
             assertThat(new Engine(server, "vm1", "disk").record().getCommittedEpoch())
                     .isEqualTo(EPOCHS);
@@ -194,6 +229,9 @@ class DamagedDirectoryIT {
         }
         Tool.ok("rm", "-r", data.resolve("index").toString());
         Tool.ok("mv", old.toString(), data.resolve("index").toString());
+        assertThat(check(data))
+                .extracting(Finding::getMessage)
+                .anySatisfy(message -> assertThat(message).contains("has lost what the journal was told"));
         assertThatThrownBy(() ->
                         BlkServer.start(BlkServerConfig.forTest(data, List.of(VolumeSpec.existing("disk", image)))
                                 .build()))
@@ -215,7 +253,7 @@ class DamagedDirectoryIT {
 
     @Test
     void anotherFormatIsRefused() throws Exception {
-        refused(DamagedDirectoryIT::setFormat, "has format 9, this server reads 1", "another --data");
+        refused(Weight.UNKNOWN, DamagedDirectoryIT::setFormat, "has format 9, this server reads 1", "another --data");
     }
 
     private static void setFormat(Path data) throws Exception {

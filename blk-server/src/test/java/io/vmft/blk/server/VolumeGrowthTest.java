@@ -101,8 +101,11 @@ class VolumeGrowthTest {
 
     @Test
     void mistakesAreNamedAndMakeNothing() throws Exception {
-        assertThatThrownBy(() -> grow(2 << 20)).hasMessageContaining("is not a block server's directory");
+        assertThatThrownBy(() -> grow(2 << 20)).hasMessageContaining("does not exist");
         assertThat(data()).doesNotExist();
+        Files.createDirectory(data());
+        assertThatThrownBy(() -> grow(2 << 20)).hasMessageContaining("is not a block server's directory");
+        assertThat(data()).isEmptyDirectory();
         start().close();
         assertThatThrownBy(() -> VolumeGrowth.grow(StoreFiles.SYSTEM, data(), "dsik", 2 << 20))
                 .hasMessageContaining("no volume dsik was ever served")
