@@ -5,11 +5,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.vmft.blk.file.StoreFiles;
 import io.vmft.blk.inspect.Findings;
+import io.vmft.blk.inspect.OfflineArbiter;
 import io.vmft.blk.inspect.OfflineCheck;
 import io.vmft.blk.inspect.OfflineData;
+import io.vmft.blk.inspect.OfflineExport;
 import io.vmft.blk.nbd.Tool;
 import io.vmft.proto.blk.v1.Finding;
 import io.vmft.proto.blk.v1.Finding.Weight;
+import io.vmft.proto.blk.v1.ForceRequest;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
@@ -90,18 +93,15 @@ class DamagedDirectoryIT {
                         .build());
     }
 
+    private static OfflineData offline(DataDirectory looked) throws IOException {
+        return new OfflineData(
+                looked.index(), looked.journal(), looked.changes(), Map.of(), BootId.ofThisHost(), StoreFiles.SYSTEM);
+    }
+
     private static List<Finding> check(Path data) throws IOException {
         List<Finding> found = new ArrayList<>();
         try (DataDirectory looked = DataDirectory.look(data)) {
-            OfflineCheck.run(
-                    new OfflineData(
-                            looked.index(),
-                            looked.journal(),
-                            looked.changes(),
-                            Map.of(),
-                            BootId.ofThisHost(),
-                            StoreFiles.SYSTEM),
-                    new Findings(found::add));
+            OfflineCheck.run(offline(looked), new Findings(found::add));
         }
         return found;
     }
@@ -232,10 +232,30 @@ class DamagedDirectoryIT {
         assertThat(check(data))
                 .extracting(Finding::getMessage)
                 .anySatisfy(message -> assertThat(message).contains("has lost what the journal was told"));
+        looksAreRefused(data);
         assertThatThrownBy(() ->
                         BlkServer.start(BlkServerConfig.forTest(data, List.of(VolumeSpec.existing("disk", image)))
                                 .build()))
                 .hasMessageContaining("has lost what the journal was told");
+    }
+
+    private static void looksAreRefused(Path data) throws IOException {
+        try (DataDirectory looked = DataDirectory.look(data)) {
+            ForceRequest call = ForceRequest.newBuilder()
+                    .setVm("vm1")
+                    .setGeneration(2)
+                    .setAction(ForceRequest.Action.CLOSE)
+                    .setBy("operator")
+                    .setReason("a test")
+                    .build();
+            assertThatThrownBy(() -> OfflineArbiter.force(offline(looked), call, 1))
+                    .hasMessageContaining("has lost");
+            assertThatThrownBy(() -> OfflineArbiter.list(offline(looked))).hasMessageContaining("has lost");
+            Path export = directory.resolve("export.img");
+            assertThatThrownBy(() -> OfflineExport.run(offline(looked), "disk", OfflineExport.COMMITTED, export))
+                    .hasMessageContaining("has lost");
+            assertThat(export).doesNotExist();
+        }
     }
 
     @Test
