@@ -16,6 +16,8 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import org.jspecify.annotations.Nullable;
 
 /** Listens for engines. Calls run on threads of its own, because they wait for disks; seals do not. */
@@ -26,6 +28,14 @@ public final class ControlServer implements AutoCloseable {
 
     private final Server server;
     private final ExecutorService executor;
+
+    /** Held, for a logger that is not forgets its level. */
+    private static final Logger TRANSPORT = Logger.getLogger("io.grpc.netty.NettyServerHandler");
+
+    static {
+        // A client that goes away in the middle of an answer would be a stack trace.
+        TRANSPORT.setLevel(Level.SEVERE);
+    }
 
     private ControlServer(Server server, ExecutorService executor) {
         this.server = server;

@@ -47,11 +47,11 @@ final class ImageCheck {
         } else if (!Files.isReadable(image)) {
             findings.unknown(where + " cannot be read; ask as its owner");
         } else {
-            checkFile(volume, image, where);
+            checkFile(volume, image, where, vm);
         }
     }
 
-    private void checkFile(VolumeRegistration volume, Path image, String where) {
+    private void checkFile(VolumeRegistration volume, Path image, String where, @Nullable String vm) {
         try (FileChannel channel = FileChannel.open(image, StandardOpenOption.READ)) {
             if (isLocked(channel)) {
                 findings.unknown(where + " is in use by another server; stop that one and ask again");
@@ -64,6 +64,9 @@ final class ImageCheck {
             if (size < volume.sizeBytes()) {
                 findings.inconsistent(where + " has " + size + " bytes, the volume has " + volume.sizeBytes()
                         + "; restore it, or serve it under another name");
+            } else if (size > volume.sizeBytes() && vm != null) {
+                findings.inconsistent(where + " has " + size + " bytes, VM " + vm + " has it open with "
+                        + volume.sizeBytes() + "; cut it to that size again, or restore it");
             } else if (size > volume.sizeBytes()) {
                 findings.note(where + " has " + size + " bytes, the volume has had " + volume.sizeBytes()
                         + "; the next server serves all of it");

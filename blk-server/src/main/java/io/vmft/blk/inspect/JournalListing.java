@@ -15,6 +15,7 @@ import io.vmft.proto.blk.v1.JournalEpoch.State;
 import io.vmft.proto.blk.v1.JournalReply;
 import io.vmft.proto.blk.v1.JournalSegment;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -47,22 +48,12 @@ final class JournalListing implements SegmentSink {
      *
      * @param active the id of the segment that is being filled; 0: none is
      */
-    static List<JournalReply> of(StoredState stored, List<SegmentView> segments, long active, LongConsumer beforeRead)
-            throws IOException {
+    static List<JournalReply> of(StoredState stored, List<SegmentView> segments, long active, LongConsumer beforeRead) {
         JournalListing listing = new JournalListing(stored);
         List<JournalReply> found = new ArrayList<>();
         for (SegmentView segment : segments) {
-            SegmentView.Extent extent = segment.scan(stored.watermarks().committed(), listing, beforeRead);
-            SegmentEntry entry = segment.entry();
             found.add(JournalReply.newBuilder()
-                    .setSegment(JournalSegment.newBuilder()
-                            .setFile(segment.path().toString())
-                            .setId(entry.id())
-                            .setSizeBytes(entry.sizeBytes())
-                            .setUsedBytes(extent.usedBytes())
-                            .setFirstSequence(entry.firstSequence())
-                            .setLastSequence(extent.lastSequence())
-                            .setActive(entry.id() == active))
+                    .setSegment(listing.read(segment, active, beforeRead))
                     .build());
         }
         List<JournalReply> all = new ArrayList<>();
@@ -73,6 +64,29 @@ final class JournalListing implements SegmentSink {
                         .build()));
         all.addAll(found);
         return all;
+    }
+
+    private JournalSegment read(SegmentView segment, long active, LongConsumer beforeRead) {
+        JournalSegment.Builder told =
+                of(segment.entry(), segment.path()).setActive(segment.entry().id() == active);
+        try {
+            SegmentView.Extent extent = segment.scan(stored.watermarks().committed(), this, beforeRead);
+            return told.setUsedBytes(extent.usedBytes())
+                    .setLastSequence(extent.lastSequence())
+                    .build();
+        } catch (IOException e) {
+            return told.setUnreadable(true).build();
+        }
+    }
+
+    /** What the catalogue says of a segment. */
+    static JournalSegment.Builder of(SegmentEntry entry, Path file) {
+        return JournalSegment.newBuilder()
+                .setFile(file.toString())
+                .setId(entry.id())
+                .setSizeBytes(entry.sizeBytes())
+                .setFirstSequence(entry.firstSequence())
+                .setLastSequence(Math.max(entry.lastSequence(), entry.firstSequence() - 1));
     }
 
     @Override

@@ -34,7 +34,7 @@ public record LiveData(MetaStore meta, Journal journal, VolumeTable volumes) {
                 moment.verifyChecksums();
                 stored = StoredState.read(moment);
             } catch (IOException e) {
-                findings.inconsistent(e.getMessage() + "; stop the server and restore the data directory from a copy");
+                findings.inconsistent(String.valueOf(e.getMessage()));
                 return "the index only";
             }
             ArbiterCheck.run(stored, findings);

@@ -38,14 +38,8 @@ public final class NewImage implements AutoCloseable {
      * @throws IOException with one line for the operator, also if there is a file of that name
      */
     public static NewImage begin(StoreFiles files, Path target, long sizeBytes) throws IOException {
-        Path whole = target.toAbsolutePath().normalize();
-        Path folder = Objects.requireNonNullElse(whole.getParent(), whole);
-        if (!Files.isDirectory(folder)) {
-            throw new IOException("--to " + target + ": there is no folder " + folder + "; make it, or name another");
-        }
-        if (Files.exists(whole)) {
-            throw new IOException("--to " + target + " is there already; remove it, or name another file");
-        }
+        Path whole = check(target);
+        Path folder = folder(whole);
         Path partial = folder.resolve("." + whole.getFileName() + ".partial");
         StoreFile file;
         try {
@@ -62,6 +56,27 @@ public final class NewImage implements AutoCloseable {
             image.close();
             throw e;
         }
+    }
+
+    /**
+     * Refuses what is there, or cannot be.
+     *
+     * @return the whole path
+     */
+    public static Path check(Path target) throws IOException {
+        Path whole = target.toAbsolutePath().normalize();
+        Path folder = folder(whole);
+        if (!Files.isDirectory(folder)) {
+            throw new IOException("--to " + target + ": there is no folder " + folder + "; make it, or name another");
+        }
+        if (Files.exists(whole)) {
+            throw new IOException("--to " + target + " is there already; remove it, or name another file");
+        }
+        return whole;
+    }
+
+    private static Path folder(Path whole) {
+        return Objects.requireNonNullElse(whole.getParent(), whole);
     }
 
     /** Also if the process is ended by a signal before it was finished, nothing is left of it. */

@@ -53,8 +53,7 @@ public final class OfflineCheck {
                 view.verifyChecksums();
                 stored = StoredState.read(view);
             } catch (IOException e) {
-                findings.inconsistent(
-                        data.index() + ": " + e.getMessage() + "; restore the data directory from a copy");
+                findings.inconsistent(data.index() + ": " + e.getMessage());
                 return "the index only";
             }
             return run(view, stored);
@@ -91,7 +90,7 @@ public final class OfflineCheck {
             findings.unknown(String.valueOf(e.getMessage()));
             return null;
         } catch (IOException e) {
-            findings.inconsistent(e.getMessage() + "; restore the data directory from a copy");
+            findings.inconsistent(String.valueOf(e.getMessage()));
         }
         try {
             return MetaView.openReadOnly(data.index(), false);

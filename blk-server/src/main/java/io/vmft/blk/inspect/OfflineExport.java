@@ -63,8 +63,9 @@ public final class OfflineExport {
             }
             for (SegmentEntry entry : stored.segments()) {
                 Path file = entry.path(data.journal());
-                if (!Files.exists(file)) {
-                    throw new IOException(file + ": this part of the journal is missing; restore it");
+                if (!Files.isReadable(file) || Files.size(file) < entry.sizeBytes()) {
+                    throw new IOException(file
+                            + ": this part of the journal is missing, short or cannot be read; see blk-server check");
                 }
             }
             List<SegmentView> segments = data.open(stored.segments());

@@ -89,7 +89,7 @@ public sealed class MetaView implements AutoCloseable permits MetaStore {
      */
     public static MetaView openReadOnly(Path directory, boolean wholeLog) throws IOException {
         if (!Files.exists(directory.resolve("CURRENT"))) {
-            throw new IOException(directory + ": there is no index in it (CURRENT is missing)");
+            throw new IOException(directory + ": there is no index in it (CURRENT is missing); " + WAY_OUT);
         }
         RocksDB.loadLibrary();
         ColumnFamilyOptions familyOptions = new ColumnFamilyOptions();
@@ -309,7 +309,8 @@ public sealed class MetaView implements AutoCloseable permits MetaStore {
             shown.append(b > ' ' && b < 127 ? String.valueOf((char) b) : "\\x%02x".formatted(b));
         }
         String name = FAMILIES.get(List.of(main, vms, volumes, lanes, segments).indexOf(family));
-        return new IOException("the journal's index: what it has under " + name + " " + shown + " cannot be read", e);
+        return new IOException(
+                "the journal's index: what it has under " + name + " " + shown + " cannot be read; " + WAY_OUT, e);
     }
 
     static IOException cannotOpen(Path directory, RocksDBException e) {
@@ -323,7 +324,7 @@ public sealed class MetaView implements AutoCloseable permits MetaStore {
         String message = "the journal's index: " + e.getMessage();
         IOException failure = isNoSpace(e)
                 ? new NoSpaceException(message)
-                : new IOException(isCorruption(e) ? message + "; " + WAY_OUT : message);
+                : new IOException(message + "; " + (isCorruption(e) ? WAY_OUT : "look at its disk"));
         failure.initCause(e);
         return failure;
     }

@@ -32,12 +32,18 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** Asks a running server. Not thread-safe. Every call either is answered or fails with one line for the operator. */
 public final class OperatorClient implements AutoCloseable {
     private static final int MAX_MESSAGE_BYTES = 16 << 20;
     private static final long ANSWER_SECONDS = 10;
+    /** What gRPC says of an answer that is none of its protocol's. */
+    private static final String NO_GRPC = "http2 exception";
+
+    /** What Netty puts before the system's words. */
+    private static final Pattern SYSTEM_CALL = Pattern.compile("^.* failed with error\\(-?\\d+\\): ");
 
     private final String address;
     private final ManagedChannel channel;
@@ -65,15 +71,32 @@ public final class OperatorClient implements AutoCloseable {
             throw new IOException(
                     switch (status.getCode()) {
                         case UNAVAILABLE, DEADLINE_EXCEEDED ->
-                            "--control " + address + ": no block server answers (" + status.getCode() + why
+                            "--control " + address + ": no block server answers (" + cause(status)
                                     + "); if it is down, ask with --data DIR";
-                        case UNIMPLEMENTED ->
-                            "--control " + address + ": what listens there is no block server that knows this command";
+                        case UNIMPLEMENTED -> notOne();
+                        case INTERNAL ->
+                            NO_GRPC.equals(status.getDescription()) ? notOne() : "block server " + address + why;
                         case FAILED_PRECONDITION, RESOURCE_EXHAUSTED -> "block server " + address + why;
                         default -> "block server " + address + ": " + status.getCode() + why;
                     },
                     e);
         }
+    }
+
+    private String notOne() {
+        return "--control " + address
+                + ": what listens there is not the control port of a block server that knows this command";
+    }
+
+    private static String cause(Status status) {
+        Throwable deepest = status.getCause();
+        while (deepest != null && deepest.getCause() != null) {
+            deepest = deepest.getCause();
+        }
+        String message = deepest == null ? status.getDescription() : deepest.getMessage();
+        return message == null
+                ? status.getCode().toString()
+                : SYSTEM_CALL.matcher(message).replaceFirst("");
     }
 
     private static OperatorGrpc.OperatorBlockingStub bounded(OperatorGrpc.OperatorBlockingStub stub) {
@@ -123,6 +146,7 @@ public final class OperatorClient implements AutoCloseable {
 
     /** Writes what a volume held at its last commit into a new file; says which that was. */
     public String exportCommitted(String volume, Path to) throws IOException {
+        NewImage.check(to);
         return ask(some -> {
             @Nullable NewImage image = null;
             try (Arena arena = Arena.ofConfined()) {

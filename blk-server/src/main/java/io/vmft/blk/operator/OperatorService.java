@@ -136,7 +136,7 @@ public final class OperatorService extends OperatorGrpc.OperatorImplBase impleme
             observer.onError(
                     Status.FAILED_PRECONDITION.withDescription(e.getMessage()).asRuntimeException());
         } catch (IOException e) {
-            observer.onError(Status.UNAVAILABLE.withDescription(e.getMessage()).asRuntimeException());
+            observer.onError(Status.INTERNAL.withDescription(e.getMessage()).asRuntimeException());
         } finally {
             reading.release();
         }

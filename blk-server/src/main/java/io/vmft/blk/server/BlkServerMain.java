@@ -24,6 +24,8 @@ import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /** The command line {@code blk-server}. Exit status: 0 ended by a signal, 1 could not start, 2 wrong arguments. */
 @Command(
@@ -139,7 +141,8 @@ public final class BlkServerMain implements Callable<Integer> {
     static CommandLine commandLine() {
         return new CommandLine(new BlkServerMain())
                 .setParameterExceptionHandler((e, _) -> {
-                    System.err.println("blk-server: " + firstLine(e) + "; see blk-server --help");
+                    System.err.println("blk-server: " + complaint(e) + "; see "
+                            + e.getCommandLine().getCommandSpec().qualifiedName() + " --help");
                     return 2;
                 })
                 .setExecutionExceptionHandler((e, _, _) -> {
@@ -291,6 +294,19 @@ public final class BlkServerMain implements Callable<Integer> {
     private static String uri(BlkServerConfig config, ListenAddress address, String export) {
         TlsSettings tls = config.tls();
         return tls != null && tls.required() ? address.tlsUri(export) : address.uri(export);
+    }
+
+    private static String complaint(ParameterException e) {
+        CommandLine command = e.getCommandLine();
+        String commands = String.join(", ", command.getSubcommands().keySet());
+        if (e instanceof UnmatchedArgumentException unmatched && !unmatched.isUnknownOption()) {
+            return "'" + unmatched.getUnmatched().getFirst() + "' is not understood"
+                    + (commands.isEmpty() ? "" : ", the commands are " + commands);
+        }
+        if (!(command.getCommand() instanceof Callable)) {
+            return command.getCommandName() + " needs a command, one of " + commands;
+        }
+        return firstLine(e).replaceFirst("^Error: ", "");
     }
 
     static String firstLine(Exception e) {

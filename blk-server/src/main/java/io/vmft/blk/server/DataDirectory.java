@@ -73,6 +73,9 @@ final class DataDirectory implements AutoCloseable {
     }
 
     private static void requireServers(Path path) throws IOException {
+        if (!Files.exists(path) && !Files.notExists(path)) {
+            throw new IOException("--data " + path + " cannot be looked at; ask as its owner");
+        }
         if (!Files.exists(path)) {
             throw new IOException("--data " + path + " does not exist; name the directory a block server runs with");
         }

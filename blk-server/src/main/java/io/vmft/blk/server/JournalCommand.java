@@ -16,7 +16,7 @@ import java.util.Locale;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** The command line {@code blk-server journal}. Exit status: 0 listed, 1 it could not be, 2 wrong arguments. */
+/** The command line {@code blk-server journal}. Exit status: 0 listed, 1 not all of it could be, 2 wrong arguments. */
 @Command(name = "journal", description = "Shows what the journal holds.", subcommands = JournalCommand.Ls.class)
 final class JournalCommand {
     @Option(
@@ -60,6 +60,9 @@ final class JournalCommand {
             } else {
                 print(epochs, segments, to);
             }
+            if (segments.stream().anyMatch(JournalSegment::getUnreadable)) {
+                throw new IOException("not all of the journal could be read; see blk-server check");
+            }
             return 0;
         }
 
@@ -86,7 +89,7 @@ final class JournalCommand {
                 bySegment.add(
                         segment.getFile(),
                         segment.getId(),
-                        segment.getActive() ? "filling" : "closed",
+                        segment.getUnreadable() ? "UNREADABLE" : segment.getActive() ? "filling" : "closed",
                         segment.getUsedBytes(),
                         segment.getSizeBytes(),
                         segment.getUsedBytes() * 100 / Math.max(1, segment.getSizeBytes()) + "%",
@@ -116,6 +119,7 @@ final class JournalCommand {
                         .put("file", segment.getFile())
                         .put("id", segment.getId())
                         .put("filling", segment.getActive())
+                        .put("unreadable", segment.getUnreadable())
                         .put("used_bytes", segment.getUsedBytes())
                         .put("size_bytes", segment.getSizeBytes())
                         .put("first_sequence", segment.getFirstSequence())

@@ -310,11 +310,11 @@ class InspectionTest {
         Path log = indexFile("\\d+\\.log");
         long middle = Files.size(log) / 3;
         flip(log, middle);
-        expect(Weight.INCONSISTENT, "index", "restore the data directory");
+        expect(Weight.INCONSISTENT, "index", "restore the server's directory");
         flip(log, middle);
         Path manifest = indexFile("MANIFEST-.*");
         flip(manifest, Files.size(manifest) / 2);
-        expect(Weight.INCONSISTENT, "index", "restore the data directory");
+        expect(Weight.INCONSISTENT, "index", "restore the server's directory");
         flip(manifest, Files.size(manifest) / 2);
         assertThat(check()).isEqualTo(Weight.NOTE);
         Path current = data.resolve("index/CURRENT");
@@ -328,7 +328,7 @@ class InspectionTest {
         changeIndex((db, families) -> db.flush(new FlushOptions(), families));
         assertThat(check()).isEqualTo(Weight.NOTE);
         flip(indexFile("\\d+\\.sst"), 10);
-        expect(Weight.INCONSISTENT, "index", "restore the data directory");
+        expect(Weight.INCONSISTENT, "index", "restore the server's directory");
     }
 
     @Test
@@ -395,10 +395,15 @@ class InspectionTest {
             assertThat(lock.isValid()).isTrue();
             expect(Weight.UNKNOWN, "disk.img", "volume disk", "in use");
         }
-        try (RandomAccessFile bytes = new RandomAccessFile(image.toFile(), "rw")) {
+        try (RandomAccessFile bytes =
+                new RandomAccessFile(directory.resolve("spare.img").toFile(), "rw")) {
             bytes.setLength(2 << 20);
             assertThat(check()).isEqualTo(Weight.NOTE);
-            assertThat(found.getFirst().getMessage()).contains("disk.img", "2097152");
+            assertThat(found.getFirst().getMessage()).contains("spare.img", "2097152");
+        }
+        try (RandomAccessFile bytes = new RandomAccessFile(image.toFile(), "rw")) {
+            bytes.setLength(2 << 20);
+            expect(Weight.INCONSISTENT, "disk.img", "2097152", "VM vm1 has it open with 1048576", "cut it");
             bytes.setLength(4096);
         }
         expect(Weight.INCONSISTENT, "disk.img", "4096 bytes", "the volume has 1048576");
@@ -440,6 +445,27 @@ class InspectionTest {
                         tuple("disk", "vm1", 3L, "SEALED 20 83200"),
                         tuple("disk", "vm1", 4L, "OPEN 20 83200"));
         assertThat(all.stream().filter(JournalReply::hasSegment)).isNotEmpty();
+    }
+
+    @Test
+    void theListingSaysWhatItCouldNotRead() throws Exception {
+        assertThat(segments()).hasSize(2);
+        try (RandomAccessFile bytes = new RandomAccessFile(segment(0).toFile(), "rw")) {
+            bytes.setLength(4096);
+        }
+        assertThat(OfflineListing.run(offline(BootId.ofThisHost())).stream()
+                        .filter(JournalReply::hasSegment)
+                        .map(reply -> reply.getSegment().getUnreadable()))
+                .containsExactly(true, false);
+        assertThatThrownBy(() -> OfflineExport.run(
+                        offline(BootId.ofThisHost()), "disk", "committed", directory.resolve("out.img")))
+                .hasMessageContaining("000000.segment")
+                .hasMessageContaining("see blk-server check");
+        Files.delete(segment(0));
+        assertThat(OfflineListing.run(offline(BootId.ofThisHost())).stream()
+                        .filter(JournalReply::hasSegment)
+                        .map(reply -> reply.getSegment().getUnreadable()))
+                .containsExactlyInAnyOrder(true, false);
     }
 
     @Test

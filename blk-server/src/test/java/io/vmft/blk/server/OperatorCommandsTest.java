@@ -2,6 +2,7 @@ package io.vmft.blk.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.vmft.blk.nbd.ListenAddress;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -59,7 +60,7 @@ class OperatorCommandsTest {
         assertThat(directory).isDirectoryContaining(path -> path.equals(file));
         Files.createDirectory(directory.resolve("index"));
         expect(1, "there is no index in it", "journal", "ls", "--data", directory.toString());
-        expect(2, "no block server answers", "check", "--control", "127.0.0.1:1");
+        expect(2, "no block server answers (Connection refused", "check", "--control", "127.0.0.1:1");
         expect(1, "no block server answers", "arbiter", "list", "--control", "127.0.0.1:1");
         expect(2, "no such file", "check", "--config", nowhere);
     }
@@ -68,8 +69,10 @@ class OperatorCommandsTest {
     void wrongArguments() {
         String data = directory.toString();
         expect(2, "HOST:PORT", "arbiter", "list", "--control", "nonsense");
-        expect(2, "Missing required", "arbiter");
-        expect(2, "Missing required", "journal");
+        expect(2, "list, show, force; see blk-server arbiter --help", "arbiter");
+        expect(2, "'lsit' is not understood", "arbiter", "lsit", "--data", data);
+        expect(2, "the commands are grow, check, journal", "arbitre", "list");
+        expect(2, "one of ls", "journal");
         expect(2, "VM", "arbiter", "show", "--data", data);
         expect(2, "--reason", "arbiter", "force", "vm1", "--close", "--data", data);
         expect(2, "--close", "arbiter", "force", "vm1", "--reason", "r", "--data", data);
@@ -87,6 +90,13 @@ class OperatorCommandsTest {
             String control = "127.0.0.1:" + server.controlAddress().getPort();
             assertThat(BlkServerMain.commandLine().execute("check", "--control", control))
                     .isZero();
+            expect(
+                    1,
+                    "not the control port of a block server",
+                    "arbiter",
+                    "list",
+                    "--control",
+                    "127.0.0.1:" + ((ListenAddress.Tcp) server.nbdAddresses().getFirst()).port());
             expect(1, "there is no VM none", "arbiter", "show", "none", "--control", control);
             String out = directory.resolve("out").toString();
             expect(1, "its last commit only", "export-epoch", "disk", "3", "--to", out, "--control", control);
