@@ -58,15 +58,14 @@ class PowerLossOrderTest {
             engine.protect();
             engine.seal(1);
         }
-        assertThat(calls.stream()
-                        .filter(call -> call.endsWith("000000.segment") || call.endsWith("journal"))
-                        .limit(5))
-                .containsExactly(
+        // Meanwhile the next segment may be made ready, with syncs of the folder too.
+        assertThat(calls).contains("WRITE data/journal/000000.segment");
+        assertThat(calls.stream().takeWhile(call -> !call.equals("WRITE data/journal/000000.segment")))
+                .containsSubsequence(
                         "OPEN data/journal/000000.segment",
                         "RESERVE data/journal/000000.segment",
                         "SYNC data/journal/000000.segment",
-                        "SYNC data/journal",
-                        "WRITE data/journal/000000.segment");
+                        "SYNC data/journal");
     }
 
     @Test
