@@ -222,7 +222,7 @@ class ForceTest {
     }
 
     @Test
-    void aVmWhoseDiskIsLostCanBeClosedSoThatTheServerStartsWithoutIt() throws Exception {
+    void aVmWhoseDiskIsLostCanBeClosedAndAnEmptyImageTakesWhatTheJournalHolds() throws Exception {
         protect();
         long generation = engine.record().getGeneration();
         server.close();
@@ -236,5 +236,9 @@ class ForceTest {
                 .isNull();
         assertThatThrownBy(() -> BlkServer.start(config("other").build()))
                 .hasMessageContaining("the journal holds data for volume disk");
+        BlkServer.start(config("disk").build()).settleAndClose(Duration.ofMinutes(1));
+        Files.delete(directory.resolve("disk.img"));
+        server = BlkServer.start(config("other").build());
+        assertThat(new Engine(server, "vm1", "disk").record().getMode()).isEqualTo(Mode.CLOSED);
     }
 }
