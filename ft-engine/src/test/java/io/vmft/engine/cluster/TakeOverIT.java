@@ -88,6 +88,35 @@ class TakeOverIT {
         }
     }
 
+    /** With a backup its next commit is refused; without one it asks nothing, and looks once a second. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void aVmThatAnOperatorClosesByForceEndsAndIsNotTakenOver(boolean isProtected) throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path file = cluster.file("vm1", "tcg", isProtected ? protection(port) : "");
+            Engine primary = cluster.run(file, "a");
+            Engine standby = isProtected ? cluster.standby(file, "b") : null;
+            if (isProtected) {
+                awaitProtected(primary);
+            }
+            long pid = status(primary).path("qemu_pid").asLong();
+            cluster.forceClosed("vm1");
+            assertThat(primary.ended().get(10, TimeUnit.SECONDS))
+                    .isInstanceOf(EngineException.class)
+                    .hasMessageContaining("fenced")
+                    .hasMessageContaining("closed by force: a test");
+            await().until(() ->
+                    ProcessHandle.of(pid).map(process -> !process.isAlive()).orElse(true));
+            if (standby != null) {
+                await().until(() -> standby.ended().isDone()
+                        || status(standby).path("state").asText().equals("waiting"));
+                assertThat(status(standby).path("role").asText()).isEqualTo("standby");
+            }
+        }
+    }
+
     @Test
     void whoHoldsAVmKeepsItUntilItIsFenced() throws Exception {
         TestCluster.assumeItCanRun("tcg");

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.vmft.blk.control.Coordinator.Outcome;
 import io.vmft.blk.server.BlkServer;
 import io.vmft.blk.server.BlkServerConfig;
 import io.vmft.blk.server.VolumeSpec;
@@ -12,6 +13,7 @@ import io.vmft.config.ConfigException;
 import io.vmft.engine.Engine;
 import io.vmft.engine.EngineException;
 import io.vmft.engine.config.VmConfig;
+import io.vmft.proto.blk.v1.ForceRequest;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -62,6 +64,21 @@ final class TestCluster implements AutoCloseable {
 
     String control() {
         return "127.0.0.1:" + blk.controlAddress().getPort();
+    }
+
+    /** Closes a VM as an operator does, whoever runs it. */
+    void forceClosed(String vm) {
+        Outcome outcome = blk.coordinator()
+                .force(ForceRequest.newBuilder()
+                        .setVm(vm)
+                        .setGeneration(blk.coordinator().get(vm).getGeneration())
+                        .setAction(ForceRequest.Action.CLOSE)
+                        .setBy("operator@storage")
+                        .setReason("a test")
+                        .build());
+        if (!outcome.accepted()) {
+            throw new AssertionError(outcome.refusal());
+        }
     }
 
     int controlPort() {
