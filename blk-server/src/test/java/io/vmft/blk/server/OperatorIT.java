@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
+import io.vmft.blk.journal.RecordHeader;
 import io.vmft.blk.server.ServerProcess.Result;
 import io.vmft.proto.blk.v1.ArbiterGrpc;
 import io.vmft.proto.blk.v1.ArbiterRecord;
@@ -41,6 +42,7 @@ import org.junit.jupiter.api.io.TempDir;
 class OperatorIT {
     private static final int BLOCK = 4096;
     private static final int BLOCKS = 512;
+    private static final int RECORD_MAGIC = 0x564D4A31;
 
     @TempDir
     private Path directory;
@@ -91,6 +93,7 @@ class OperatorIT {
         private final ArbiterGrpc.ArbiterBlockingStub arbiter;
         private final EpochsGrpc.EpochsBlockingStub epochs;
         private final int port;
+        private volatile boolean commits = true;
         /** What the disk held at the end of each epoch, a number for each block. */
         private final ConcurrentSkipListMap<Long, long[]> snapshots = new ConcurrentSkipListMap<>();
 
@@ -141,7 +144,7 @@ class OperatorIT {
                                 .setEpoch(epoch)
                                 .build());
                         LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(25));
-                        if (epoch % 4 != 3) {
+                        if (commits && epoch % 4 != 3) {
                             epochs.commit(CommitRequest.newBuilder()
                                     .setVm("vm1")
                                     .setGeneration(record.getGeneration())
@@ -153,6 +156,13 @@ class OperatorIT {
                     // The server was killed, or this VM was forced off it: what this test is about.
                 }
             });
+        }
+
+        /** From now on nothing is committed; returns when some epochs are sealed and not committed. */
+        void stopCommitting() {
+            commits = false;
+            long newest = snapshots.lastKey();
+            Awaitility.await().until(() -> snapshots.lastKey() > newest + 4);
         }
 
         private static byte[] filled(long value) {
@@ -240,6 +250,7 @@ class OperatorIT {
             assertThat(load.isAlive())
                     .as("nothing of all that disturbed the VM")
                     .isTrue();
+            guest.stopCommitting();
             server.kill();
             load.join();
         }
@@ -249,8 +260,7 @@ class OperatorIT {
         JsonNode listed = new ObjectMapper()
                 .readTree(command("journal", "ls", "--json", "--data", data()).output());
         exportsWhatWasHeld(listed, snapshots, out);
-        oneFlippedByteIsFound(
-                listed.path("segments").path(listed.path("segments").size() - 1));
+        oneFlippedByteIsFound(listed);
     }
 
     private void exportsWhatWasHeld(JsonNode listed, Map<Long, long[]> snapshots, Path out) throws Exception {
@@ -258,6 +268,8 @@ class OperatorIT {
         long committed = epochNamed(exported);
         assertThat(content(out)).isEqualTo(snapshots.get(committed));
         Files.delete(out);
+        assertThat(listed.path("epochs"))
+                .anySatisfy(epoch -> assertThat(epoch.path("state").asText()).isEqualTo("sealed"));
         for (JsonNode epoch : listed.path("epochs")) {
             if (epoch.path("state").asText().equals("sealed")) {
                 long number = epoch.path("epoch").asLong();
@@ -270,15 +282,33 @@ class OperatorIT {
         }
     }
 
-    private void oneFlippedByteIsFound(JsonNode filling) throws Exception {
-        Path segment = Path.of(filling.path("file").asText());
-        // Among what was written last, which is in no image.
-        long at = filling.path("used_bytes").asLong() - 5 * BLOCK;
+    /** In what was written and not committed, which is in no image; records follow, so it is no torn end. */
+    private void oneFlippedByteIsFound(JsonNode listed) throws Exception {
+        long sequence = 0;
+        for (JsonNode epoch : listed.path("epochs")) {
+            if (epoch.path("state").asText().equals("sealed")) {
+                sequence = epoch.path("first_sequence").asLong();
+            }
+        }
+        for (JsonNode holder : listed.path("segments")) {
+            if (sequence >= holder.path("first_sequence").asLong()
+                    && sequence <= holder.path("last_sequence").asLong()) {
+                oneFlippedByteIsFound(Path.of(holder.path("file").asText()), sequence);
+                return;
+            }
+        }
+        throw new AssertionError("no segment holds record " + sequence);
+    }
+
+    private void oneFlippedByteIsFound(Path segment, long sequence) throws Exception {
+        ByteBuffer records = ByteBuffer.wrap(Files.readAllBytes(segment));
+        int at = 0;
+        while (records.getInt(at) != RECORD_MAGIC || records.getLong(at + 16) != sequence) {
+            at += RecordHeader.BYTES;
+        }
         try (RandomAccessFile bytes = new RandomAccessFile(segment.toFile(), "rw")) {
-            bytes.seek(at);
-            int was = bytes.read();
-            bytes.seek(at);
-            bytes.write(was ^ 1);
+            bytes.seek(at + RecordHeader.BYTES + 100);
+            bytes.write(records.get(at + RecordHeader.BYTES + 100) ^ 1);
         }
         Result check = command("check", "--data", data());
         assertThat(check.status()).isEqualTo(1);
