@@ -3,6 +3,8 @@
 
 #include "bitmap.h"
 #include "control.h"
+#include "copy.h"
+#include "digest.h"
 #include "kvmlog.h"
 #include "pagemap.h"
 #include "ram.h"
@@ -37,8 +39,8 @@ static pid_t keep_clock_thread;
 
 bool checkpoint_init(const char *path) {
     state_file = path;
-    harvested = bitmap_new(ram.pages);
-    live = bitmap_new(ram.pages);
+    harvested = bitmap_new(ram_capacity_pages());
+    live = bitmap_new(ram_capacity_pages());
     return harvested != NULL && live != NULL;
 }
 
@@ -48,7 +50,7 @@ bool checkpoint_begins(const char *path, int flags) {
 }
 
 void checkpoint_opened(int fd) {
-    if (ram.qemu_view == NULL) {
+    if (ram.blocks[0].view.start == NULL) {
         control_die(ENOENT,
             "QEMU has not mapped %s; give it -object memory-backend-file,share=on,mem-path=... as its machine's "
             "memory-backend",
@@ -66,21 +68,24 @@ bool checkpoint_is_state(int fd) {
 
 /* Moves the pages dirtied since the last harvest to dirty. */
 static uint64_t harvest(uint64_t *dirty, uint64_t *from_pagemap, uint64_t *from_dirty_log) {
-    size_t words = bitmap_words(ram.pages);
+    size_t words = bitmap_words(ram_freeze());
     pthread_mutex_lock(&ram.lock);
     memcpy(dirty, ram.pending, words * sizeof *dirty);
     memset(ram.pending, 0, words * sizeof *dirty);
     int64_t by_qemu = 0;
-    int64_t by_guest = 0;
-    if (ram.qemu_view != NULL) {
-        by_qemu = pagemap_harvest(ram.qemu_view, ram.bytes, dirty);
-        if (by_qemu < 0) {
-            control_die((int)-by_qemu, "PAGEMAP_SCAN of guest RAM failed");
+    for (struct ram_block *block = ram.blocks; block < ram.blocks + ram.block_count; block++) {
+        if (block->view.start == NULL) {
+            continue;
         }
-        by_guest = kvmlog_harvest(dirty);
-        if (by_guest < 0) {
-            control_die((int)-by_guest, "KVM_GET_DIRTY_LOG of guest RAM failed");
+        int64_t found = pagemap_harvest(&block->view, block->first_page, dirty);
+        if (found < 0) {
+            control_die((int)-found, "PAGEMAP_SCAN of guest memory failed");
         }
+        by_qemu += found;
+    }
+    int64_t by_guest = kvmlog_harvest(dirty);
+    if (by_guest < 0) {
+        control_die((int)-by_guest, "KVM_GET_DIRTY_LOG of guest memory failed");
     }
     pthread_mutex_unlock(&ram.lock);
     *from_pagemap = (uint64_t)by_qemu;
@@ -109,11 +114,13 @@ static int wait_for_slot(uint64_t *waited_nanos) {
     return slot;
 }
 
+/* Whole stretches are dirty in the first harvest only; it is then worth asking whether the guest ever touched them. */
+#define LONG_RUN 256u
+
 /* Copies the harvested pages to slots and hands these over; false if the checkpoint is void. */
 static bool copy_out(uint64_t *waited_nanos) {
-    const uint32_t capacity = staging.header.pages_per_slot;
     int slot = -1;
-    uint32_t filled = 0;
+    struct copy copy = {0};
     uint64_t first;
     uint64_t end = 0;
     while (bitmap_next_run(harvested, ram.pages, end, &first, &end)) {
@@ -123,29 +130,50 @@ static bool copy_out(uint64_t *waited_nanos) {
                 if (slot < 0) {
                     return false;
                 }
-                filled = 0;
-            }
-            uint64_t run = end - first;
-            uint32_t count = run < capacity - filled ? (uint32_t)run : capacity - filled;
-            uint64_t *indexes = staging_indexes((uint32_t)slot) + filled;
-            for (uint32_t i = 0; i < count; i++) {
-                indexes[i] = first + i;
+                copy = copy_into(staging_indexes((uint32_t)slot), staging_pages((uint32_t)slot),
+                    staging.header.pages_per_slot);
             }
             /* From the guest's view: reading QEMU's would populate it and make pages look written. */
-            memcpy(staging_pages((uint32_t)slot) + (uint64_t)filled * VMFT_PAGE_BYTES,
-                ram.guest_view + first * VMFT_PAGE_BYTES, (uint64_t)count * VMFT_PAGE_BYTES);
-            filled += count;
-            first += count;
-            if (filled == capacity) {
-                control_chunk((uint32_t)slot, filled);
+            uint64_t run = end - first;
+            uint64_t untouched = run < LONG_RUN ? 0 : ram_untouched(first, run);
+            if (untouched > 0) {
+                first += copy_zeroes(&copy, first, untouched);
+            } else {
+                uint64_t in_one_piece;
+                const uint8_t *source = ram_guest_page(first, &in_one_piece);
+                run = run < LONG_RUN ? run : LONG_RUN;
+                first += copy_pages(&copy, first, source, run < in_one_piece ? run : in_one_piece);
+            }
+            if (copy.count == copy.capacity) {
+                control_chunk((uint32_t)slot, copy.count, copy.stored);
                 slot = -1;
             }
         }
     }
     if (slot >= 0) {
-        control_chunk((uint32_t)slot, filled);
+        control_chunk((uint32_t)slot, copy.count, copy.stored);
     }
     return true;
+}
+
+/* The VM stands still and all is copied: what memory holds now is what the copies must add up to. */
+static void digest_all(void) {
+    uint32_t *digests = (uint32_t *)staging_bitmap();
+    uint64_t count = 0;
+    for (uint64_t page = 0; page < ram.pages; count++) {
+        uint64_t end = page + VMFT_DIGEST_PAGES < ram.pages ? page + VMFT_DIGEST_PAGES : ram.pages;
+        uint32_t digest = 0;
+        while (page < end) {
+            static const uint8_t zeroes[VMFT_PAGE_BYTES];
+            uint64_t run = 1;
+            const uint8_t *from = ram_untouched(page, 1) == 1 ? zeroes : ram_guest_page(page, &run);
+            run = from == zeroes || page + run > end ? 1 : run;
+            digest = digest_add(digest, from, run * VMFT_PAGE_BYTES);
+            page += run;
+        }
+        digests[count] = digest;
+    }
+    control_digests_done(count);
 }
 
 /* A thread that slept is not there again as soon as the answer is: for so long it asks without sleeping. */
@@ -169,6 +197,9 @@ void checkpoint_closed(void) {
     report[VMFT_DIRTY_PAGES] = harvest(harvested, &report[VMFT_FROM_PAGEMAP], &report[VMFT_FROM_DIRTY_LOG]);
     report[VMFT_FOUND_AT] = sys_now_nanos();
     bool valid = copy_out(&report[VMFT_SLOT_WAIT]);
+    if (valid && control_digests_asked()) {
+        digest_all();
+    }
     report[VMFT_COPIED_AT] = sys_now_nanos();
     valid = valid && wait_for_seal();
     uint64_t end = sys_now_nanos();
@@ -191,10 +222,15 @@ void checkpoint_take_back(void) {
     pthread_mutex_unlock(&ram.lock);
 }
 
-void checkpoint_harvest_live(uint64_t sequence) {
+void checkpoint_harvest_live(uint64_t sequence, bool touched) {
     uint64_t from_pagemap;
     uint64_t from_dirty_log;
     uint64_t pages = harvest(live, &from_pagemap, &from_dirty_log);
+    if (touched) {
+        memset(live, 0, bitmap_words(ram.pages) * sizeof *live);
+        ram_add_touched(live);
+        pages = bitmap_count(live, bitmap_words(ram.pages));
+    }
     memcpy(staging_bitmap(), live, bitmap_words(ram.pages) * sizeof *live);
     control_live_done(sequence, pages);
 }

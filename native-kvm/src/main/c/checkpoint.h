@@ -26,8 +26,8 @@ void checkpoint_closed(void);
 /* The checkpoint that ended last did not become one: its pages are dirty again. */
 void checkpoint_take_back(void);
 
-/* On the service thread. */
-void checkpoint_harvest_live(uint64_t sequence);
+/* On the service thread. If touched, what is reported is not what was dirty but every page the guest has ever touched. */
+void checkpoint_harvest_live(uint64_t sequence, bool touched);
 
 /* QEMU has read KVM's clock, which it does when it stops the VM. */
 void checkpoint_clock_read(void);

@@ -3,6 +3,7 @@
 
 #include "checkpoint.h"
 #include "inbox.h"
+#include "ram.h"
 #include "staging.h"
 #include "sys.h"
 
@@ -28,7 +29,7 @@ static pthread_cond_t reads_elsewhere_ended = PTHREAD_COND_INITIALIZER;
 static struct inbox inbox;
 /* QEMU's main thread reads the socket itself. */
 static bool read_here;
-static void (*serve_live)(uint64_t sequence);
+static void (*serve_live)(uint64_t sequence, bool touched);
 
 static _Noreturn void end_process(const char *reason) {
     dprintf(STDERR_FILENO, "vmft: %s; ending QEMU, because a VM must not run without its engine\n", reason);
@@ -98,7 +99,7 @@ static void receive(void) {
 /* Reads all that is there without waiting, on one of QEMU's threads. The lock is held. */
 static void drain(void) {
     receive();
-    if (inbox.live_asked) {
+    if (inbox.live_asked || inbox.freeze_asked) {
         eventfd_write(wake, 1);
     }
 }
@@ -116,10 +117,16 @@ static void *serve(void *unused) {
         }
         receive();
         bool asked = inbox.live_asked;
+        bool freeze = inbox.freeze_asked;
+        inbox.freeze_asked = false;
         uint64_t sequence = inbox.live_sequence;
+        bool touched = inbox.live_touched;
         pthread_mutex_unlock(&lock);
+        if (freeze) {
+            send_message(&(struct vmft_message){.type = VMFT_FROZEN, .value = {ram_freeze()}});
+        }
         if (asked) {
-            serve_live(sequence);
+            serve_live(sequence, touched);
         }
     }
     return NULL;
@@ -147,7 +154,7 @@ int control_connect(const char *path) {
     return 0;
 }
 
-int control_start(void (*harvest_live)(uint64_t)) {
+int control_start(void (*harvest_live)(uint64_t, bool)) {
     serve_live = harvest_live;
     wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake < 0) {
@@ -194,9 +201,31 @@ void control_pause_begin(void) {
     send_message(&(struct vmft_message){.type = VMFT_PAUSED, .epoch = inbox.epoch});
 }
 
-void control_chunk(uint32_t slot, uint32_t pages) {
+void control_chunk(uint32_t slot, uint32_t count, uint32_t stored) {
     staging_give(slot);
-    send_message(&(struct vmft_message){.type = VMFT_CHUNK, .arg = slot, .epoch = inbox.epoch, .value = {pages}});
+    send_message(
+        &(struct vmft_message){.type = VMFT_CHUNK, .arg = slot, .epoch = inbox.epoch, .value = {count, stored}});
+}
+
+bool control_digests_asked(void) {
+    /* No message changes it in a pause. */
+    return inbox.digests_asked;
+}
+
+uint64_t control_clock_ahead(void) {
+    pthread_mutex_lock(&lock);
+    drain();
+    uint64_t nanos = inbox.clock_ahead_nanos;
+    pthread_mutex_unlock(&lock);
+    return nanos;
+}
+
+void control_digests_done(uint64_t count) {
+    send_message(&(struct vmft_message){.type = VMFT_DIGESTS, .epoch = inbox.epoch, .value = {count}});
+}
+
+void control_block(unsigned number, uint64_t bytes) {
+    send_message(&(struct vmft_message){.type = VMFT_BLOCK, .arg = number, .value = {bytes}});
 }
 
 void control_read_here(bool here) {

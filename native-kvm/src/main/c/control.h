@@ -22,7 +22,7 @@
 int control_connect(const char *path);
 
 /* Greets and starts the service thread, which serves live harvests by calling harvest_live. Negative errno. */
-int control_start(void (*harvest_live)(uint64_t sequence));
+int control_start(void (*harvest_live)(uint64_t sequence, bool touched));
 
 /* In a forked child: forgets the connection. */
 void control_abandon(void);
@@ -54,8 +54,20 @@ void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]);
 /* Reports a live harvest; another may be asked for. */
 void control_live_done(uint64_t sequence, uint64_t dirty_pages);
 
-/* Hands over a slot that was the library's, in a pause. */
-void control_chunk(uint32_t slot, uint32_t pages);
+/* Hands over a slot that was the library's, in a pause: so many page indexes, so many pages. */
+void control_chunk(uint32_t slot, uint32_t count, uint32_t stored);
+
+/* In a pause: whether the engine asked for digests of all memory. */
+bool control_digests_asked(void);
+
+/* Reads what has arrived and returns by how much a restored guest's clocks are to be ahead, nanoseconds. */
+uint64_t control_clock_ahead(void);
+
+/* Reports that digests are in the staging file. */
+void control_digests_done(uint64_t count);
+
+/* Reports a block of memory beside guest RAM. */
+void control_block(unsigned number, uint64_t bytes);
 
 /* Tells the engine and the operator, and ends the process: a VM that cannot be tracked must not run. */
 _Noreturn void control_die(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));

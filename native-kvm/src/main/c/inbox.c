@@ -36,6 +36,10 @@ static const char *apply(struct inbox *inbox, const struct vmft_message *m) {
         if (inbox->phase == INBOX_PAUSED) {
             return "an epoch was armed inside a pause";
         }
+        if (m->arg > 1) {
+            return "an epoch was armed in a way that is unknown here";
+        }
+        inbox->digests_asked = m->arg == 1;
         inbox->phase = INBOX_ARMED;
         inbox->epoch = m->epoch;
         inbox->sealed = false;
@@ -55,6 +59,13 @@ static const char *apply(struct inbox *inbox, const struct vmft_message *m) {
         }
         inbox->live_asked = true;
         inbox->live_sequence = m->epoch;
+        inbox->live_touched = m->arg == 1;
+        return NULL;
+    case VMFT_CLOCK_AHEAD:
+        inbox->clock_ahead_nanos = m->epoch;
+        return NULL;
+    case VMFT_FREEZE:
+        inbox->freeze_asked = true;
         return NULL;
     default:
         return "a message of unknown type came";

@@ -18,8 +18,14 @@ struct inbox {
     uint64_t epoch;
     bool sealed;
     bool voided;
+    /* The pause is to report what all of memory holds. */
+    bool digests_asked;
     bool live_asked;
     uint64_t live_sequence;
+    bool live_touched;
+    uint64_t clock_ahead_nanos;
+    /* The reader answers and clears it. */
+    bool freeze_asked;
     /* Set when a VOID came for a checkpoint that had ended well; the reader takes its pages back and clears it. */
     bool take_back;
     size_t filled;

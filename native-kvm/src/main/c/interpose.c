@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "checkpoint.h"
+#include "guesttime.h"
 #include "kvmlog.h"
 #include "pagemap.h"
 #include "process.h"
@@ -22,10 +23,6 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-#ifndef MADV_DONTNEED_LOCKED
-#define MADV_DONTNEED_LOCKED 24
-#endif
-
 static long as_libc(long r) {
     if (r < 0) {
         errno = (int)-r;
@@ -35,6 +32,14 @@ static long as_libc(long r) {
 }
 
 static void *map(void *addr, size_t length, int prot, int flags, int fd, off_t offset) {
+    if (process_guarded() && ram_is_block(prot, flags)) {
+        if (!ram_may_grow("memory")) {
+            return MAP_FAILED;
+        }
+        if (fd < 0) {
+            return ram_map_block(addr, length, prot);
+        }
+    }
     void *view = sys_mmap(addr, length, prot, flags, fd, offset);
     if (process_guarded() && view != MAP_FAILED && fd >= 0 && (prot & PROT_WRITE) != 0) {
         int saved = errno;
@@ -54,23 +59,25 @@ EXPORT void *mmap64(void *addr, size_t length, int prot, int flags, int fd, off6
     return map(addr, length, prot, flags, fd, offset);
 }
 
-/*
- * Discarded pages read as zeroes, a change no write shows, and QEMU's view may be locked, where MADV_DONTNEED is refused;
- * huge pages cannot be tracked by their parts.
- */
+EXPORT int munmap(void *addr, size_t length) {
+    if (process_guarded()) {
+        ram_unmapped(addr, length);
+    }
+    return (int)as_libc(sys_munmap(addr, length));
+}
+
+/* Discarded pages read as zeroes, a change no write shows; huge pages cannot be tracked by their parts. */
 EXPORT int madvise(void *addr, size_t length, int advice) {
-    uint64_t page;
-    if (!process_guarded() || !ram_page_of((uint64_t)(uintptr_t)addr, length, &page)) {
-        return (int)as_libc(sys_madvise(addr, length, advice));
+    uint64_t address = (uint64_t)(uintptr_t)addr;
+    if (process_guarded() && ram_contains(address, length)) {
+        if (advice == MADV_HUGEPAGE) {
+            return 0;
+        }
+        if (advice == MADV_DONTNEED || advice == MADV_REMOVE) {
+            return (int)as_libc(ram_discard(address, length, advice));
+        }
     }
-    if (advice == MADV_HUGEPAGE) {
-        return 0;
-    }
-    int r = sys_madvise(addr, length, advice == MADV_DONTNEED ? MADV_DONTNEED_LOCKED : advice);
-    if (r == 0 && (advice == MADV_DONTNEED || advice == MADV_REMOVE)) {
-        ram_mark(page, page + (length + VMFT_PAGE_BYTES - 1) / VMFT_PAGE_BYTES);
-    }
-    return (int)as_libc(r);
+    return (int)as_libc(sys_madvise(addr, length, advice));
 }
 
 static int open_file(int dirfd, const char *path, int flags, mode_t mode) {
@@ -176,6 +183,9 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
         r = sys_ioctl(fd, request, argument);
         pagemap_expect_holes();
         break;
+    case KVM_CREATE_VCPU:
+        r = ram_may_grow("a processor") ? sys_ioctl(fd, request, argument) : -ENOTSUP;
+        break;
     case KVM_SET_USER_MEMORY_REGION:
     case VMFT_KVM_SET_USER_MEMORY_REGION2:
         r = kvmlog_set_region(fd, request, argument);
@@ -197,7 +207,10 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
         checkpoint_clock_read();
         break;
     case KVM_SET_CLOCK:
-        r = checkpoint_keeps_clock() ? 0 : sys_ioctl(fd, request, argument);
+        r = checkpoint_keeps_clock() ? 0 : guesttime_set_clock(fd, argument);
+        break;
+    case KVM_SET_MSRS:
+        r = guesttime_set_msrs(fd, argument);
         break;
     default:
         r = sys_ioctl(fd, request, argument);

@@ -32,7 +32,7 @@ static_assert(VMFT_KVM_SET_USER_MEMORY_REGION2 == _IOW(KVMIO, 0x49, struct regio
 static_assert(offsetof(struct region2, guest_memfd_offset) == sizeof(struct kvm_userspace_memory_region),
     "region2 begins as region does");
 
-/* A slot on guest RAM. Two slots may lie on the same pages: SMM's address space, aliases below 1 MiB. */
+/* A slot on guest-visible memory. Two slots may lie on the same pages: SMM's address space, aliases below 1 MiB. */
 struct slot {
     bool used;
     uint32_t id; /* with the address space in the upper half, as KVM takes it */
@@ -64,7 +64,7 @@ static struct slot *find_unused(void) {
             return s;
         }
     }
-    control_die(ENOSPC, "QEMU made more than %u KVM slots on guest RAM; use a simpler machine", SLOTS);
+    control_die(ENOSPC, "QEMU made more than %u KVM slots; use a simpler machine", SLOTS);
 }
 
 static void forget(struct slot *s) {
@@ -92,17 +92,22 @@ static long delete_slot(int vm, unsigned long request, const struct region2 *reg
     return r;
 }
 
-static long make_or_change_slot(int vm, unsigned long request, struct region2 *region, uint64_t first_page) {
+static long make_or_change_slot(
+    int vm, unsigned long request, struct region2 *region, const struct ram_block *block, uint64_t first_page) {
     if (vm_fd >= 0 && vm_fd != vm) {
         control_die(EINVAL, "QEMU made a second KVM virtual machine on the same guest RAM");
     }
     if ((region->flags & KVM_MEM_GUEST_MEMFD) != 0) {
         control_die(ENOTSUP, "confidential guests cannot be protected: their memory is not readable");
     }
+    uint64_t offset = region->userspace_addr - (uint64_t)(uintptr_t)block->view.start;
+    region->userspace_addr = (uint64_t)(uintptr_t)block->guest_view + offset;
+    if ((region->flags & KVM_MEM_READONLY) != 0) {
+        /* No vCPU writes there as long as the slot stands; what QEMU writes comes through its own view. */
+        return sys_ioctl(vm, request, region);
+    }
     bool qemu_logs = (region->flags & KVM_MEM_LOG_DIRTY_PAGES) != 0;
     region->flags |= KVM_MEM_LOG_DIRTY_PAGES;
-    region->userspace_addr =
-        (uint64_t)(uintptr_t)(ram.guest_view + (region->userspace_addr - (uint64_t)(uintptr_t)ram.qemu_view));
     long r = sys_ioctl(vm, request, region);
     if (r < 0) {
         return r;
@@ -135,10 +140,10 @@ long kvmlog_set_region(int vm, unsigned long request, const void *argument) {
     pthread_mutex_lock(&ram.lock);
     if (region.memory_size == 0) {
         r = delete_slot(vm, request, &region);
-    } else if (ram_page_of(region.userspace_addr, region.memory_size, &first_page)) {
-        r = make_or_change_slot(vm, request, &region, first_page);
     } else {
-        r = sys_ioctl(vm, request, (void *)argument);
+        const struct ram_block *block = ram_block_of(region.userspace_addr, region.memory_size, &first_page);
+        r = block != NULL ? make_or_change_slot(vm, request, &region, block, first_page)
+                          : sys_ioctl(vm, request, (void *)argument);
     }
     pthread_mutex_unlock(&ram.lock);
     return r;

@@ -1,6 +1,6 @@
 /*
  * Pages written by vCPUs under KVM. KVM's slots that lie on the guest's RAM file are moved to the library's view of it and
- * logged always; the log is read slot by slot. See Documentation/virt/kvm/api.rst.
+ * logged always; the log is read slot by slot. Slots on other guest-visible memory likewise. See Documentation/virt/kvm/api.rst.
  *
  * QEMU is told that KVM has neither manual dirty log protection nor dirty rings, so reading a slot's log also clears it.
  */

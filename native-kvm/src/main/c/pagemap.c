@@ -68,9 +68,9 @@ static struct region regions[REGIONS];
  * counts each as written once. SPARSE asks for written pages that are present or on their way, so holes cost next to
  * nothing; then no page may be dropped, which locking the view prevents.
  */
-static enum { DENSE, SPARSE_WANTED, SPARSE } density;
+static bool sparse_wanted;
 
-static struct scan scan_of(uint64_t start, uint64_t end) {
+static struct scan scan_of(uint64_t start, uint64_t end, bool sparse) {
     return (struct scan){
         .size = sizeof(struct scan),
         .flags = SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC,
@@ -79,7 +79,7 @@ static struct scan scan_of(uint64_t start, uint64_t end) {
         .vec = (uint64_t)(uintptr_t)regions,
         .vec_len = REGIONS,
         .category_mask = IS_WRITTEN,
-        .category_anyof_mask = density == SPARSE ? IS_PRESENT | IS_SWAPPED : 0,
+        .category_anyof_mask = sparse ? IS_PRESENT | IS_SWAPPED : 0,
         .return_mask = IS_WRITTEN,
     };
 }
@@ -106,7 +106,7 @@ int pagemap_open(const char **refused) {
         *refused = "/proc/self/pagemap cannot be opened: mount /proc, and give QEMU no file capabilities or setuid bit";
         return pagemap;
     }
-    struct scan probe = scan_of(0, 0);
+    struct scan probe = scan_of(0, 0, false);
     r = sys_ioctl(pagemap, SCAN_IOCTL, &probe);
     if (r < 0) {
         *refused = "PAGEMAP_SCAN does not work: Linux 6.7 or newer is needed";
@@ -124,18 +124,19 @@ int pagemap_track(uint8_t *view, uint64_t bytes) {
 }
 
 void pagemap_expect_holes(void) {
-    density = SPARSE_WANTED;
+    sparse_wanted = true;
 }
 
-int64_t pagemap_harvest(uint8_t *view, uint64_t bytes, uint64_t *dirty) {
-    if (density == SPARSE_WANTED) {
-        density = sys_mlock_on_fault(view, bytes) == 0 ? SPARSE : DENSE;
+int64_t pagemap_harvest(struct pagemap_view *view, uint64_t first_page, uint64_t *dirty) {
+    if (sparse_wanted && !view->lock_tried) {
+        view->lock_tried = true;
+        view->locked = sys_mlock_on_fault(view->start, view->bytes) == 0;
     }
-    uint64_t base = (uint64_t)(uintptr_t)view;
-    uint64_t end = base + bytes;
+    uint64_t base = (uint64_t)(uintptr_t)view->start;
+    uint64_t end = base + view->bytes;
     int64_t pages = 0;
     for (uint64_t start = base; start < end;) {
-        struct scan scan = scan_of(start, end);
+        struct scan scan = scan_of(start, end, view->locked);
         long found = sys_ioctl(pagemap, SCAN_IOCTL, &scan);
         if (found < 0) {
             return found;
@@ -143,7 +144,7 @@ int64_t pagemap_harvest(uint8_t *view, uint64_t bytes, uint64_t *dirty) {
         for (long i = 0; i < found; i++) {
             uint64_t first = (regions[i].start - base) / VMFT_PAGE_BYTES;
             uint64_t last = (regions[i].end - base) / VMFT_PAGE_BYTES;
-            bitmap_set_range(dirty, first, last);
+            bitmap_set_range(dirty, first_page + first, first_page + last);
             pages += (int64_t)(last - first);
         }
         start = scan.walk_end;

@@ -9,7 +9,17 @@
 #ifndef VMFT_PAGEMAP_H
 #define VMFT_PAGEMAP_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+/* A mapping whose writes are tracked. */
+struct pagemap_view {
+    uint8_t *start;
+    uint64_t bytes;
+    /* Whether it was tried to lock it, and whether it is locked. */
+    bool lock_tried;
+    bool locked;
+};
 
 /* Prepares both interfaces. On failure returns negative errno and sets *refused to what the operator can do. */
 int pagemap_open(const char **refused);
@@ -18,12 +28,12 @@ int pagemap_open(const char **refused);
 int pagemap_track(uint8_t *view, uint64_t bytes);
 
 /*
- * QEMU runs vCPUs by KVM, so its view will hold few pages: harvests shall pass over what is not in it. Takes effect with the
- * next harvest, if the view may be locked.
+ * QEMU runs vCPUs by KVM, so its views will hold few pages: harvests shall pass over what is not in them. Takes effect with the
+ * next harvest of a view, if it may be locked.
  */
 void pagemap_expect_holes(void);
 
-/* Adds the pages written since the last call to dirty; returns their number or negative errno. */
-int64_t pagemap_harvest(uint8_t *view, uint64_t bytes, uint64_t *dirty);
+/* Adds the pages written since the last call to dirty, the view's first as first_page; returns their number or negative errno. */
+int64_t pagemap_harvest(struct pagemap_view *view, uint64_t first_page, uint64_t *dirty);
 
 #endif

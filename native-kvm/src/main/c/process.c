@@ -95,10 +95,12 @@ __attribute__((constructor)) static void start(void) {
     const char *staging_file = variable("VMFT_STAGING");
     const char *state_file = variable("VMFT_STATE_FILE");
     const char *ram_file = variable("VMFT_RAM");
+    const char *blocks_file = variable("VMFT_BLOCKS");
     engine = engine_pid();
     /* What QEMU starts is not guarded. */
     static const char *const names[] = {
-        "LD_PRELOAD", "VMFT_CONTROL", "VMFT_STAGING", "VMFT_STATE_FILE", "VMFT_RAM", "VMFT_PARENT_PID"};
+        "LD_PRELOAD", "VMFT_CONTROL", "VMFT_STAGING", "VMFT_STATE_FILE", "VMFT_RAM", "VMFT_BLOCKS",
+        "VMFT_PARENT_PID"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         unsetenv(names[i]);
     }
@@ -113,7 +115,11 @@ __attribute__((constructor)) static void start(void) {
     if (error < 0) {
         control_die(-error, "staging file %s: %s", staging_file, wrong);
     }
-    if (!ram_init(ram_file, staging.header.ram_bytes) || !checkpoint_init(state_file)) {
+    error = ram_init(ram_file, staging.header.ram_bytes, blocks_file, staging.header.blocks_bytes, &wrong);
+    if (error < 0) {
+        control_die(-error, "%s", wrong);
+    }
+    if (!checkpoint_init(state_file)) {
         control_die(ENOMEM, "no memory for bitmaps of %s", ram_file);
     }
     error = pagemap_open(&wrong);

@@ -30,12 +30,15 @@ const char *staging_check(const struct vmft_staging_header *h, uint64_t file_byt
     if (h->ram_bytes == 0 || h->ram_bytes > VMFT_MAX_RAM_BYTES || !page_aligned(h->ram_bytes)) {
         return "its RAM size is out of range";
     }
+    if (h->blocks_bytes > VMFT_MAX_BLOCKS_BYTES || !page_aligned(h->blocks_bytes)) {
+        return "its size of memory beside guest RAM is out of range";
+    }
     if (h->slots == 0 || h->slots > VMFT_MAX_SLOTS || h->pages_per_slot == 0
         || h->pages_per_slot > VMFT_MAX_PAGES_PER_SLOT) {
         return "its slots are out of range";
     }
     /* Within the limits just checked no sum below overflows, as long as the offsets are less than the file's size. */
-    uint64_t pages = h->ram_bytes / VMFT_PAGE_BYTES;
+    uint64_t pages = (h->ram_bytes + h->blocks_bytes) / VMFT_PAGE_BYTES;
     if (h->file_bytes != file_bytes || h->file_bytes > 1ull << 56 || h->bitmap_offset > file_bytes
         || h->bitmap_bytes > file_bytes || h->slots_offset > file_bytes || h->slot_bytes > file_bytes
         || h->slot_pages_offset > file_bytes) {

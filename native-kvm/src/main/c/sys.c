@@ -31,6 +31,10 @@ int sys_madvise(void *addr, size_t length, int advice) {
     return (int)result(syscall(SYS_madvise, addr, length, advice));
 }
 
+int sys_munmap(void *addr, size_t length) {
+    return (int)result(syscall(SYS_munmap, addr, length));
+}
+
 int sys_mlock_on_fault(const void *addr, size_t length) {
     return (int)result(syscall(SYS_mlock2, addr, length, MLOCK_ONFAULT));
 }

@@ -14,6 +14,7 @@ void *sys_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t off
 int sys_openat(int dirfd, const char *path, int flags, mode_t mode);
 int sys_close(int fd);
 int sys_madvise(void *addr, size_t length, int advice);
+int sys_munmap(void *addr, size_t length);
 int sys_mlock_on_fault(const void *addr, size_t length);
 uint64_t sys_now_nanos(void); /* CLOCK_MONOTONIC */
 

@@ -9,27 +9,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VMFT_ABI 2u
+#define VMFT_ABI 3u
 #define VMFT_PAGE_BYTES 4096u
 #define VMFT_MAX_SLOTS 128u
 #define VMFT_MAX_PAGES_PER_SLOT (1u << 17)
 #define VMFT_MAX_RAM_BYTES (1ull << 43)
+#define VMFT_MAX_BLOCKS_BYTES (1ull << 40)
 
 /* Control protocol: messages of one size on a unix stream socket. The engine listens, the library connects. */
 enum vmft_type {
     /* library to engine */
     VMFT_HELLO = 1,     /* arg ABI; value[0] pid */
     VMFT_PAUSED = 2,    /* epoch */
-    VMFT_CHUNK = 3,     /* arg slot; epoch; value[0] pages in the slot */
+    VMFT_CHUNK = 3,     /* arg slot; epoch; value[0] page indexes, value[1] pages in the slot */
     VMFT_HARVESTED = 4, /* arg 1 valid, 0 void; epoch; value[] by enum vmft_harvested */
     VMFT_LIVE = 5,      /* epoch: sequence number; value[0] dirty pages; the bitmap is in the staging file */
     VMFT_ERROR = 6,     /* arg errno; value[] text, ends with NUL if shorter; the library ends the process */
+    VMFT_BLOCK = 7,     /* arg number, from 1; value[0] bytes */
+    VMFT_FROZEN = 8,    /* value[0] pages of all blocks */
+    VMFT_DIGESTS = 9,   /* epoch; value[0] how many; they are in the staging file where a live harvest's bitmap would be */
     /* engine to library */
-    VMFT_ARM = 17,          /* epoch: the next opening of the state file is its pause */
+    VMFT_ARM = 17,          /* epoch: the next opening of the state file is its pause; arg 1: with VMFT_DIGESTS, else 0 */
     VMFT_SEALED = 18,       /* epoch: its line is drawn */
     VMFT_VOID = 19,         /* epoch: it failed, all its pages are dirty again; until the next ARM */
     VMFT_RELEASE = 20,      /* arg slot: the library's again */
-    VMFT_HARVEST_LIVE = 21, /* epoch: sequence number */
+    VMFT_HARVEST_LIVE = 21, /* epoch: sequence number; arg 1: the bitmap is of all pages ever touched, 0: of dirty pages */
+    VMFT_FREEZE = 22,       /* QEMU has made its machine: no memory may be added any more; each harvest implies it */
+    VMFT_CLOCK_AHEAD = 23,  /* epoch: nanoseconds by which a restored guest's clocks are to be ahead of its saved state; 0: no more */
 };
 
 /* Moments are of CLOCK_MONOTONIC, in nanoseconds, and come in this order. */
@@ -38,7 +44,7 @@ enum vmft_harvested {
     VMFT_OPENED_AT,      /* the state file was opened: the VM is stopped and drained */
     VMFT_CLOSED_AT,      /* the state file is whole */
     VMFT_FOUND_AT,       /* dirty pages are known */
-    VMFT_COPIED_AT,      /* and copied */
+    VMFT_COPIED_AT,      /* and copied, and read once more if digests were asked for */
     VMFT_ENDED_AT,       /* and the line is drawn, or the checkpoint is void: QEMU goes on */
     VMFT_SLOT_WAIT,      /* nanoseconds between FOUND and COPIED in which no slot was free */
     VMFT_FROM_PAGEMAP,   /* pages found dirty in the page map */
@@ -64,10 +70,16 @@ static_assert(offsetof(struct vmft_message, value) == 16, "values follow the epo
  *  |            | live harvest  | page indexes | pages     |                   |
  *  +------------+---------------+--------------------------+------------- ... -+
  *
- * A page index is a u64: bits 0..47 the offset in a RAM block divided by the page size, bits 48..63 the block.
- * Block 0 is the guest RAM file; there is no other yet.
+ * A page index is a u64. Pages are numbered through all blocks of guest-visible memory: block 0 is the guest RAM file, the others (video
+ * memory, firmware, option ROMs) follow in the order in which QEMU made them. They lie in the blocks file one after the other, so page
+ * ram_bytes / page_bytes is that file's first. VMFT_ZERO_PAGE in an index says that the page is all zeroes: it has no page in the slot.
  * The library owns all slots at first; the engine owns one from VMFT_CHUNK to VMFT_RELEASE.
  */
+#define VMFT_ZERO_PAGE (1ull << 63)
+
+/* A digest is a u32: the CRC-32C of so many pages, the last maybe of fewer. They take less room than a bitmap. */
+#define VMFT_DIGEST_PAGES 256u
+
 #define VMFT_STAGING_MAGIC 0x3147545354464d56ull /* "VMFTSTG1" */
 
 struct vmft_staging_header {
@@ -84,8 +96,9 @@ struct vmft_staging_header {
     uint64_t slot_pages_offset;
     uint64_t pause_timeout_nanos;
     uint64_t file_bytes;
+    uint64_t blocks_bytes; /* of the blocks file: room for all blocks but the first */
 };
-static_assert(sizeof(struct vmft_staging_header) == 88, "as io.vmft.kvm.StagingFile writes it");
+static_assert(sizeof(struct vmft_staging_header) == 96, "as io.vmft.kvm.StagingFile writes it");
 static_assert(offsetof(struct vmft_staging_header, slots_offset) == 48, "as io.vmft.kvm.StagingFile writes it");
 
 #endif

@@ -13,7 +13,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define PAGES 200u
+#define RAM_PAGES 200u
+#define VIDEO_PAGES 10u
+#define PAGES (RAM_PAGES + VIDEO_PAGES)
 #define VM 9
 
 struct ram ram = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -54,10 +56,15 @@ void control_die(int error, const char *format, ...) {
     longjmp(died, 1);
 }
 
-bool ram_page_of(uint64_t address, uint64_t bytes, uint64_t *page) {
-    uint64_t start = (uint64_t)(uintptr_t)ram.qemu_view;
-    *page = (address - start) / VMFT_PAGE_BYTES;
-    return address >= start && address + bytes <= start + ram.bytes;
+const struct ram_block *ram_block_of(uint64_t address, uint64_t bytes, uint64_t *page) {
+    for (struct ram_block *block = ram.blocks; block < ram.blocks + ram.block_count; block++) {
+        uint64_t start = (uint64_t)(uintptr_t)block->view.start;
+        *page = block->first_page + (address - start) / VMFT_PAGE_BYTES;
+        if (address >= start && address + bytes <= start + block->view.bytes) {
+            return block;
+        }
+    }
+    return NULL;
 }
 
 static long set(uint32_t slot, uint32_t flags, uint64_t first, uint64_t pages) {
@@ -66,7 +73,7 @@ static long set(uint32_t slot, uint32_t flags, uint64_t first, uint64_t pages) {
         .flags = flags,
         .guest_phys_addr = 0x100000,
         .memory_size = pages * VMFT_PAGE_BYTES,
-        .userspace_addr = (uint64_t)(uintptr_t)ram.qemu_view + first * VMFT_PAGE_BYTES,
+        .userspace_addr = (uint64_t)(uintptr_t)ram.blocks[0].view.start + first * VMFT_PAGE_BYTES,
     };
     return kvmlog_set_region(VM, KVM_SET_USER_MEMORY_REGION, &region);
 }
@@ -95,19 +102,50 @@ static void clear(uint64_t *map) {
 static void a_slot_on_ram_moves_to_the_guest_view_and_is_logged(void) {
     reset();
     CHECK(set(1, 0, 10, 20) == 0);
-    CHECK(asked.userspace_addr == (uint64_t)(uintptr_t)ram.guest_view + 10 * VMFT_PAGE_BYTES);
+    CHECK(asked.userspace_addr == (uint64_t)(uintptr_t)ram.blocks[0].guest_view + 10 * VMFT_PAGE_BYTES);
     CHECK(asked.flags == KVM_MEM_LOG_DIRTY_PAGES);
     CHECK(asked.memory_size == 20 * VMFT_PAGE_BYTES && asked.guest_phys_addr == 0x100000);
+}
+
+static void a_read_only_slot_moves_but_has_no_log(void) {
+    reset();
     CHECK(set(1, KVM_MEM_READONLY, 10, 20) == 0);
-    CHECK(asked.flags == (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY));
+    CHECK(asked.userspace_addr == (uint64_t)(uintptr_t)ram.blocks[0].guest_view + 10 * VMFT_PAGE_BYTES);
+    CHECK(asked.flags == KVM_MEM_READONLY);
+    calls = 0;
+    uint64_t *dirty = bitmap_new(PAGES);
+    CHECK(kvmlog_harvest(dirty) == 0 && calls == 0);
+    CHECK(set(1, 0, 0, 0) == 0);
+    CHECK(bitmap_count(ram.pending, bitmap_words(PAGES)) == 0);
+    free(dirty);
+}
+
+static void a_slot_on_another_block_moves_to_its_view(void) {
+    reset();
+    struct kvm_userspace_memory_region region = {
+        .slot = 4,
+        .flags = KVM_MEM_LOG_DIRTY_PAGES,
+        .memory_size = 4 * VMFT_PAGE_BYTES,
+        .userspace_addr = (uint64_t)(uintptr_t)ram.blocks[1].view.start + 2 * VMFT_PAGE_BYTES,
+    };
+    CHECK(kvmlog_set_region(VM, KVM_SET_USER_MEMORY_REGION, &region) == 0);
+    CHECK(asked.userspace_addr == (uint64_t)(uintptr_t)ram.blocks[1].guest_view + 2 * VMFT_PAGE_BYTES);
+    kvm_log[4][0] = 2;
+    uint64_t *dirty = bitmap_new(PAGES);
+    CHECK(kvmlog_harvest(dirty) == 1 && only(dirty, RAM_PAGES + 3, RAM_PAGES + 4));
+    /* QEMU redraws from what it reads of this slot's log. */
+    uint64_t qemu[1] = {0};
+    struct kvm_dirty_log log = {.slot = 4, .dirty_bitmap = qemu};
+    CHECK(kvmlog_get_dirty_log(VM, &log) == 0 && qemu[0] == 2);
+    free(dirty);
 }
 
 static void the_second_form_of_the_call_does_the_same(void) {
     reset();
-    uint64_t region[20] = {2, 0x100000, 30 * VMFT_PAGE_BYTES, (uint64_t)(uintptr_t)ram.qemu_view};
+    uint64_t region[20] = {2, 0x100000, 30 * VMFT_PAGE_BYTES, (uint64_t)(uintptr_t)ram.blocks[0].view.start};
     CHECK(kvmlog_set_region(VM, VMFT_KVM_SET_USER_MEMORY_REGION2, region) == 0);
-    CHECK(asked.userspace_addr == (uint64_t)(uintptr_t)ram.guest_view && asked.flags == KVM_MEM_LOG_DIRTY_PAGES);
-    CHECK(region[3] == (uint64_t)(uintptr_t)ram.qemu_view);
+    CHECK(asked.userspace_addr == (uint64_t)(uintptr_t)ram.blocks[0].guest_view && asked.flags == KVM_MEM_LOG_DIRTY_PAGES);
+    CHECK(region[3] == (uint64_t)(uintptr_t)ram.blocks[0].view.start);
     kvm_log[2][0] = 2;
     uint64_t *dirty = bitmap_new(PAGES);
     CHECK(kvmlog_harvest(dirty) == 1 && only(dirty, 1, 2));
@@ -116,10 +154,10 @@ static void the_second_form_of_the_call_does_the_same(void) {
 
 static void a_slot_elsewhere_is_left_alone(void) {
     reset();
-    CHECK(set(1, 0, PAGES + 1, 20) == 0);
-    CHECK(asked.userspace_addr == (uint64_t)(uintptr_t)ram.qemu_view + (PAGES + 1) * VMFT_PAGE_BYTES);
+    CHECK(set(1, 0, RAM_PAGES + 1, 20) == 0);
+    CHECK(asked.userspace_addr == (uint64_t)(uintptr_t)ram.blocks[0].view.start + (RAM_PAGES + 1) * VMFT_PAGE_BYTES);
     CHECK(asked.flags == 0);
-    CHECK(set(1, 0, PAGES - 1, 2) == 0);
+    CHECK(set(1, 0, RAM_PAGES - 1, 2) == 0);
     CHECK(asked.flags == 0);
     calls = 0;
     uint64_t *dirty = bitmap_new(PAGES);
@@ -228,12 +266,24 @@ static void what_cannot_be_tracked_ends_the_process(void) {
 }
 
 int main(void) {
-    ram.bytes = (uint64_t)PAGES * VMFT_PAGE_BYTES;
+    ram.bytes = (uint64_t)RAM_PAGES * VMFT_PAGE_BYTES;
     ram.pages = PAGES;
-    ram.qemu_view = (uint8_t *)0x7f0000000000;
-    ram.guest_view = (uint8_t *)0x7e0000000000;
+    ram.block_count = 2;
+    ram.blocks[0] = (struct ram_block){
+        .view = {.start = (uint8_t *)0x7f0000000000, .bytes = ram.bytes},
+        .guest_view = (uint8_t *)0x7e0000000000,
+        .pages = RAM_PAGES,
+    };
+    ram.blocks[1] = (struct ram_block){
+        .view = {.start = (uint8_t *)0x7f8000000000, .bytes = VIDEO_PAGES * VMFT_PAGE_BYTES},
+        .guest_view = (uint8_t *)0x7e8000000000,
+        .first_page = RAM_PAGES,
+        .pages = VIDEO_PAGES,
+    };
     ram.pending = bitmap_new(PAGES);
     a_slot_on_ram_moves_to_the_guest_view_and_is_logged();
+    a_read_only_slot_moves_but_has_no_log();
+    a_slot_on_another_block_moves_to_its_view();
     the_second_form_of_the_call_does_the_same();
     a_slot_elsewhere_is_left_alone();
     harvests_take_each_slots_log();

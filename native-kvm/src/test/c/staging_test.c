@@ -44,6 +44,10 @@ static void headers_are_checked(void) {
     CHECK(refused(WITH(ram_bytes, 4097)));
     CHECK(refused(WITH(ram_bytes, VMFT_MAX_RAM_BYTES * 2)));
     CHECK(refused(WITH(ram_bytes, 4096ull * 8 * 4096 * 2)));
+    CHECK(refused(WITH(blocks_bytes, 4097)));
+    CHECK(refused(WITH(blocks_bytes, VMFT_MAX_BLOCKS_BYTES * 2)));
+    CHECK(refused(WITH(blocks_bytes, 4096ull * 8 * 4096)));
+    CHECK(!refused(WITH(blocks_bytes, 4096ull * 8 * 4096 - (1 << 20))));
     CHECK(refused(WITH(slots, 0)));
     CHECK(refused(WITH(slots, 4)));
     CHECK(refused(WITH(slots, VMFT_MAX_SLOTS + 1)));

@@ -10,8 +10,12 @@ import java.nio.ByteBuffer;
  * @param epoch as given to {@link Tracker#arm}
  * @param slot to give back with {@link Tracker#release}
  * @param pageCount pages in this batch
- * @param pageIndexes {@code pageCount} little-endian longs, rising: offset in the guest RAM file divided by {@value
- *     TrackerConfig#PAGE_BYTES}
- * @param pages direct, {@code pageCount} times {@value TrackerConfig#PAGE_BYTES} bytes, in the order of the indexes
+ * @param storedCount those of them that are not all zeroes, and have their content here
+ * @param pageIndexes {@code pageCount} little-endian longs, rising: numbers as {@link RamLayout} counts pages; with {@link
+ *     #ZERO_PAGE} where the page is all zeroes
+ * @param pages direct, {@code storedCount} times {@value TrackerConfig#PAGE_BYTES} bytes, in the order of the indexes
  */
-public record Chunk(long epoch, int slot, int pageCount, ByteBuffer pageIndexes, ByteBuffer pages) {}
+public record Chunk(long epoch, int slot, int pageCount, int storedCount, ByteBuffer pageIndexes, ByteBuffer pages) {
+    /** The bit of an index that says: this page is all zeroes. {@code VMFT_ZERO_PAGE} in {@code vmft.h}. */
+    public static final long ZERO_PAGE = Long.MIN_VALUE;
+}

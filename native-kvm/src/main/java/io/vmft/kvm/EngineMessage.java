@@ -9,7 +9,9 @@ enum EngineMessage {
     SEALED(18),
     VOID(19),
     RELEASE(20),
-    HARVEST_LIVE(21);
+    HARVEST_LIVE(21),
+    FREEZE(22),
+    CLOCK_AHEAD(23);
 
     private final int type;
 

@@ -23,11 +23,17 @@ sealed interface LibraryMessage {
 
     record Paused(long epoch) implements LibraryMessage {}
 
-    record Filled(long epoch, int slot, int pageCount) implements LibraryMessage {}
+    record Filled(long epoch, int slot, long pageCount, long storedCount) implements LibraryMessage {}
 
     record Harvested(Harvest harvest, long pagemapPages, long kvmPages) implements LibraryMessage {}
 
     record Live(long sequence, long dirtyPages) implements LibraryMessage {}
+
+    record Block(int number, long bytes) implements LibraryMessage {}
+
+    record Frozen(long pages) implements LibraryMessage {}
+
+    record Digested(long epoch, long count) implements LibraryMessage {}
 
     record Failed(int errno, String text) implements LibraryMessage {}
 
@@ -41,11 +47,14 @@ sealed interface LibraryMessage {
         return switch (type) {
             case 1 -> new Greeting(new Hello(arg, notNegative(message, 0)));
             case 2 -> new Paused(epoch);
-            case 3 -> new Filled(epoch, arg, Math.toIntExact(Math.min(notNegative(message, 0), Integer.MAX_VALUE)));
+            case 3 -> new Filled(epoch, arg, notNegative(message, 0), notNegative(message, 1));
             case 4 ->
                 new Harvested(harvest(message, epoch, bool(arg)), notNegative(message, 7), notNegative(message, 8));
             case 5 -> new Live(epoch, notNegative(message, 0));
             case 6 -> new Failed(arg, text(message));
+            case 7 -> new Block(arg, notNegative(message, 0));
+            case 8 -> new Frozen(notNegative(message, 0));
+            case 9 -> new Digested(epoch, notNegative(message, 0));
             default -> throw new ProtocolException("libvmft sent a message of unknown type " + type);
         };
     }

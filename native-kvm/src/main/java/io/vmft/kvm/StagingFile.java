@@ -8,10 +8,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
-import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.PosixFilePermissions;
-import java.util.Set;
 
 /**
  * The file through which the library hands over pages; mapped by both sides.
@@ -20,7 +16,8 @@ import java.util.Set;
  *  0            4096            slotsOffset                + slotBytes
  *  ┌────────────┬───────────────┬──────────────────────────┬───────────── ┄ ┐
  *  │ header     │ bitmap of a   │ slot 0                   │ slot 1         │
- *  │            │ live harvest  │ page indexes │ pages     │                │
+ *  │            │ live harvest, │ page indexes │ pages     │                │
+ *  │            │ or digests    │              │           │                │
  *  └────────────┴───────────────┴──────────────────────────┴───────────── ┄ ┘
  *
  *  header, little-endian:
@@ -30,13 +27,16 @@ import java.util.Set;
  *  16 u64 guest RAM bytes      64 u64 offset of the pages in a slot
  *  24 u32 slots                72 u64 pause timeout, nanoseconds
  *  28 u32 pages per slot       80 u64 bytes of the whole file
- *  32 u64 bitmapOffset
+ *  32 u64 bitmapOffset         88 u64 bytes of the blocks file
  * </pre>
  *
  * All parts begin on page boundaries. The mapping lives as long as any buffer of it is reachable.
  */
 final class StagingFile {
     private static final long MAGIC = 0x3147_5453_5446_4d56L;
+    /** {@code VMFT_DIGEST_PAGES} in {@code vmft.h}. */
+    static final int DIGEST_PAGES = 256;
+
     private static final int HEADER_BYTES = TrackerConfig.PAGE_BYTES;
 
     private final TrackerConfig config;
@@ -48,7 +48,7 @@ final class StagingFile {
 
     private StagingFile(TrackerConfig config, FileChannel channel) throws IOException {
         this.config = config;
-        this.bitmapBytes = pageAligned((config.ramPages() + 7) / 8);
+        this.bitmapBytes = pageAligned((config.capacityPages() + 7) / 8);
         this.slotsOffset = HEADER_BYTES + bitmapBytes;
         this.pagesOffset = pageAligned((long) config.pagesPerSlot() * Long.BYTES);
         this.slotBytes = pagesOffset + (long) config.pagesPerSlot() * TrackerConfig.PAGE_BYTES;
@@ -60,15 +60,10 @@ final class StagingFile {
 
     /** Makes the file anew, with all its bytes reserved, readable by its owner only. */
     static StagingFile create(TrackerConfig config) throws IOException {
-        Path path = config.stagingFile();
-        Files.deleteIfExists(path);
-        try (FileChannel channel = FileChannel.open(
-                path,
-                Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.READ, StandardOpenOption.WRITE),
-                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")))) {
+        try (FileChannel channel = OwnFile.create(config.stagingFile())) {
             return new StagingFile(config, channel);
         } catch (IOException | RuntimeException e) {
-            Files.deleteIfExists(path);
+            Files.deleteIfExists(config.stagingFile());
             throw e;
         }
     }
@@ -97,24 +92,38 @@ final class StagingFile {
                 .putLong(56, slotBytes)
                 .putLong(64, pagesOffset)
                 .putLong(72, config.pauseTimeout().toNanos())
-                .putLong(80, fileBytes);
+                .putLong(80, fileBytes)
+                .putLong(88, config.blocksBytes());
     }
 
     /** The slot's content; the caller has checked slot and count. */
-    Chunk chunk(long epoch, int slot, int pageCount) {
+    Chunk chunk(long epoch, int slot, int pageCount, int storedCount) {
         long offset = slotsOffset + slotBytes * slot;
         ByteBuffer indexes = mapping.asSlice(offset, (long) pageCount * Long.BYTES)
                 .asByteBuffer()
                 .asReadOnlyBuffer()
                 .order(ByteOrder.LITTLE_ENDIAN);
-        ByteBuffer pages = mapping.asSlice(offset + pagesOffset, (long) pageCount * TrackerConfig.PAGE_BYTES)
+        ByteBuffer pages = mapping.asSlice(offset + pagesOffset, (long) storedCount * TrackerConfig.PAGE_BYTES)
                 .asByteBuffer();
-        return new Chunk(epoch, slot, pageCount, indexes, pages);
+        return new Chunk(epoch, slot, pageCount, storedCount, indexes, pages);
     }
 
-    /** Copies the bitmap of the live harvest that has just been reported. */
-    DirtyBitmap bitmap() {
-        long[] words = new long[DirtyBitmap.wordsFor(config.ramPages())];
+    /** Copies the digests that have just been reported. */
+    int[] digests(int count) {
+        int[] digests = new int[count];
+        MemorySegment.copy(
+                mapping,
+                ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN),
+                HEADER_BYTES,
+                digests,
+                0,
+                count);
+        return digests;
+    }
+
+    /** Copies the bitmap, of so many pages, of the live harvest that has just been reported. */
+    DirtyBitmap bitmap(long pages) {
+        long[] words = new long[DirtyBitmap.wordsFor(pages)];
         MemorySegment.copy(
                 mapping,
                 ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN),
@@ -122,7 +131,7 @@ final class StagingFile {
                 words,
                 0,
                 words.length);
-        return new DirtyBitmap(words, config.ramPages());
+        return new DirtyBitmap(words, pages);
     }
 
     private static long pageAligned(long bytes) {

@@ -6,13 +6,16 @@ import java.net.SocketException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.nio.file.attribute.UserPrincipal;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
@@ -49,6 +52,13 @@ public final class Tracker implements AutoCloseable {
         /** The receiver owns the chunk's slot until {@link Tracker#release}. */
         void chunk(Chunk chunk);
 
+        /**
+         * What all of memory holds at the end of {@code epoch}, as {@link Tracker#arm} asked; comes before {@link #harvested}.
+         *
+         * @param digests CRC-32C of each {@value StagingFile#DIGEST_PAGES} pages, the last maybe of fewer
+         */
+        default void digests(long epoch, int[] digests) {}
+
         /** The pause is over: the state file is whole, and QEMU goes on. */
         void harvested(Harvest harvest);
 
@@ -78,6 +88,10 @@ public final class Tracker implements AutoCloseable {
     private final boolean[] owned;
     /** Guarded by {@link #stateLock}. */
     private @Nullable CompletableFuture<DirtyBitmap> live;
+    /** Guarded by {@link #stateLock}: who waits for the layout. */
+    private final List<CompletableFuture<RamLayout>> freezing = new ArrayList<>();
+    /** Guarded by {@link #stateLock}. */
+    private final List<Long> blockPages = new ArrayList<>();
     /** Guarded by {@link #stateLock}. */
     private long liveSequence;
     /** Guarded by {@link #stateLock}. */
@@ -100,7 +114,7 @@ public final class Tracker implements AutoCloseable {
     }
 
     /**
-     * Makes the staging file, listens on the control socket and starts the tracker's thread. The library connects when QEMU is
+     * Makes the staging and blocks files, listens on the control socket and starts the tracker's thread. The library connects when QEMU is
      * started with {@link #environment()}. Files left at both paths by an earlier process are replaced.
      *
      * @throws IllegalStateException if {@code libvmft.so} is not to be found
@@ -108,17 +122,28 @@ public final class Tracker implements AutoCloseable {
     public static Tracker open(TrackerConfig config, Listener listener) throws IOException {
         Objects.requireNonNull(listener, "listener");
         Path library = NativeLibrary.locate();
+        createBlocksFile(config);
         StagingFile staging = StagingFile.create(config);
         ServerSocketChannel server;
         try {
             server = listen(config.controlSocket());
         } catch (IOException e) {
             Files.deleteIfExists(config.stagingFile());
+            Files.deleteIfExists(config.blocksFile());
             throw new IOException("cannot listen on the control socket " + config.controlSocket() + ": " + e, e);
         }
         Tracker tracker = new Tracker(config, listener, library, staging, server);
         tracker.thread.start();
         return tracker;
+    }
+
+    /** All holes, readable by its owner only. */
+    private static void createBlocksFile(TrackerConfig config) throws IOException {
+        try (FileChannel file = OwnFile.create(config.blocksFile())) {
+            if (config.blocksBytes() > 0) {
+                file.write(ByteBuffer.allocate(1), config.blocksBytes() - 1);
+            }
+        }
     }
 
     private static ServerSocketChannel listen(Path socket) throws IOException {
@@ -147,6 +172,7 @@ public final class Tracker implements AutoCloseable {
         environment.put("VMFT_STAGING", config.stagingFile().toString());
         environment.put("VMFT_STATE_FILE", config.stateFile().toString());
         environment.put("VMFT_RAM", config.ramFile().toString());
+        environment.put("VMFT_BLOCKS", config.blocksFile().toString());
         environment.put("VMFT_PARENT_PID", Long.toString(ProcessHandle.current().pid()));
         return environment;
     }
@@ -158,11 +184,20 @@ public final class Tracker implements AutoCloseable {
      * @throws IOException if there is no connection
      */
     public void arm(long epoch) throws IOException {
+        arm(epoch, false);
+    }
+
+    /**
+     * As {@link #arm(long)}.
+     *
+     * @param digests whether to report {@link Listener#digests} too: the pause is longer by the time it takes to read all memory once
+     */
+    public void arm(long epoch, boolean digests) throws IOException {
         SocketChannel channel = connection;
         if (channel == null) {
             throw new IOException("libvmft is not connected: QEMU has not started, or has ended");
         }
-        send(channel, EngineMessage.ARM, 0, epoch);
+        send(channel, EngineMessage.ARM, digests ? 1 : 0, epoch);
     }
 
     /** The line of {@code epoch} is drawn; QEMU may go on when its pages are copied. Nothing happens if QEMU is gone. */
@@ -194,12 +229,50 @@ public final class Tracker implements AutoCloseable {
     }
 
     /**
+     * Says that QEMU has made its machine: memory that is added to it from now on is refused, because the backup's QEMU would not
+     * have it. Each harvest implies that. Completes, on the tracker's thread, with what there is; fails with an IOException when
+     * the connection ends.
+     */
+    public CompletableFuture<RamLayout> freeze() {
+        SocketChannel channel = connection;
+        CompletableFuture<RamLayout> future = new CompletableFuture<>();
+        synchronized (stateLock) {
+            if (channel == null || closed) {
+                return CompletableFuture.failedFuture(new IOException("libvmft is not connected"));
+            }
+            freezing.add(future);
+        }
+        sendIfConnected(EngineMessage.FREEZE, 0, 0);
+        return future;
+    }
+
+    /**
+     * By how much the clocks of a guest that is about to be restored are to be ahead of its saved state; 0 when it was restored. Counts under KVM
+     * only. Nothing happens if QEMU is gone.
+     */
+    public void clockAhead(long nanos) {
+        sendIfConnected(EngineMessage.CLOCK_AHEAD, 0, nanos);
+    }
+
+    /**
      * Asks for the pages dirtied since the last harvest, while the guest runs. They count as clean from then on: it is the
      * caller's part to read them from the RAM file, after the future has completed. The future completes on the tracker's
      * thread; it fails with an IOException when the connection ends, and with an IllegalStateException if another is under
      * way.
      */
     public CompletableFuture<DirtyBitmap> harvestLive() {
+        return harvestLive(0);
+    }
+
+    /**
+     * As {@link #harvestLive()}, but what is told is every page that may hold something else than zeroes, dirty or not: those of guest RAM
+     * that were touched, and all others.
+     */
+    public CompletableFuture<DirtyBitmap> harvestLiveForAll() {
+        return harvestLive(1);
+    }
+
+    private CompletableFuture<DirtyBitmap> harvestLive(int what) {
         SocketChannel channel = connection;
         CompletableFuture<DirtyBitmap> future = new CompletableFuture<>();
         long sequence;
@@ -214,7 +287,7 @@ public final class Tracker implements AutoCloseable {
             sequence = ++liveSequence;
         }
         try {
-            send(channel, EngineMessage.HARVEST_LIVE, 0, sequence);
+            send(channel, EngineMessage.HARVEST_LIVE, what, sequence);
         } catch (IOException e) {
             failLive(e);
         }
@@ -222,7 +295,7 @@ public final class Tracker implements AutoCloseable {
     }
 
     /**
-     * Ends the connection, and QEMU with it, and removes both files. {@link Listener#disconnected} has returned when this returns, unless it is
+     * Ends the connection, and QEMU with it, and removes its files. {@link Listener#disconnected} has returned when this returns, unless it is
      * the listener that calls.
      */
     @Override
@@ -274,10 +347,13 @@ public final class Tracker implements AutoCloseable {
             closedHere = closed;
             closed = true;
         }
-        failLive(new IOException("libvmft is no longer connected", cause));
+        IOException lost = new IOException("libvmft is no longer connected", cause);
+        failLive(lost);
+        takeFreezing().forEach(waiting -> waiting.completeExceptionally(lost));
         try {
             Files.deleteIfExists(config.controlSocket());
             Files.deleteIfExists(config.stagingFile());
+            Files.deleteIfExists(config.blocksFile());
         } catch (IOException e) {
             if (cause == null) {
                 cause = e;
@@ -351,10 +427,14 @@ public final class Tracker implements AutoCloseable {
     private void handle(LibraryMessage message) throws IOException {
         switch (message) {
             case LibraryMessage.Paused(long epoch) -> listener.paused(epoch);
-            case LibraryMessage.Filled(long epoch, int slot, int pageCount) -> {
-                if (slot < 0 || slot >= config.slots() || pageCount < 1 || pageCount > config.pagesPerSlot()) {
-                    throw new IOException("libvmft filled slot " + slot + " with " + pageCount + " pages; there are "
-                            + config.slots() + " of " + config.pagesPerSlot());
+            case LibraryMessage.Filled(long epoch, int slot, long pageCount, long storedCount) -> {
+                if (slot < 0
+                        || slot >= config.slots()
+                        || pageCount < 1
+                        || pageCount > config.pagesPerSlot()
+                        || storedCount > pageCount) {
+                    throw new IOException("libvmft filled slot " + slot + " with " + pageCount + " pages, "
+                            + storedCount + " not zero; there are " + config.slots() + " of " + config.pagesPerSlot());
                 }
                 synchronized (stateLock) {
                     if (owned[slot]) {
@@ -362,7 +442,7 @@ public final class Tracker implements AutoCloseable {
                     }
                     owned[slot] = true;
                 }
-                listener.chunk(staging.chunk(epoch, slot, pageCount));
+                listener.chunk(staging.chunk(epoch, slot, Math.toIntExact(pageCount), Math.toIntExact(storedCount)));
             }
             case LibraryMessage.Harvested(Harvest harvest, long pagemapPages, long kvmPages) -> {
                 if (LOG.isTraceEnabled()) {
@@ -371,8 +451,49 @@ public final class Tracker implements AutoCloseable {
                 listener.harvested(harvest);
             }
             case LibraryMessage.Live(long sequence, long dirtyPages) -> completeLive(sequence, dirtyPages);
+            case LibraryMessage.Digested(long epoch, long count) -> {
+                long pages = layout().pages();
+                if (count != (pages + StagingFile.DIGEST_PAGES - 1) / StagingFile.DIGEST_PAGES) {
+                    throw new IOException("libvmft sent " + count + " digests of " + pages + " pages");
+                }
+                listener.digests(epoch, staging.digests(Math.toIntExact(count)));
+            }
+            case LibraryMessage.Block(int number, long bytes) -> block(number, bytes);
+            case LibraryMessage.Frozen(long pages) -> frozen(pages);
             case LibraryMessage.Failed failed -> throw failure(failed);
             case LibraryMessage.Greeting greeting -> throw new IOException("libvmft greeted twice: " + greeting);
+        }
+    }
+
+    private void block(int number, long bytes) throws IOException {
+        synchronized (stateLock) {
+            if (number != blockPages.size() + 1 || bytes == 0 || bytes % TrackerConfig.PAGE_BYTES != 0) {
+                throw new IOException("libvmft reported block " + number + " of " + bytes + " bytes after "
+                        + blockPages.size() + " others");
+            }
+            blockPages.add(bytes / TrackerConfig.PAGE_BYTES);
+        }
+    }
+
+    private RamLayout layout() {
+        synchronized (stateLock) {
+            return new RamLayout(config.ramPages(), blockPages);
+        }
+    }
+
+    private void frozen(long pages) throws IOException {
+        RamLayout layout = layout();
+        if (layout.pages() != pages || pages > config.capacityPages()) {
+            throw new IOException("libvmft counts " + pages + " pages; it reported " + layout);
+        }
+        takeFreezing().forEach(waiting -> waiting.complete(layout));
+    }
+
+    private List<CompletableFuture<RamLayout>> takeFreezing() {
+        synchronized (stateLock) {
+            List<CompletableFuture<RamLayout>> waiting = List.copyOf(freezing);
+            freezing.clear();
+            return waiting;
         }
     }
 
@@ -384,7 +505,7 @@ public final class Tracker implements AutoCloseable {
             }
             future = live;
         }
-        DirtyBitmap bitmap = staging.bitmap();
+        DirtyBitmap bitmap = staging.bitmap(layout().pages());
         if (bitmap.dirtyPages() != dirtyPages) {
             throw new IOException("libvmft counted " + dirtyPages + " dirty pages and showed " + bitmap.dirtyPages());
         }

@@ -13,6 +13,8 @@ import java.util.Objects;
  * @param stateFile the file name given to {@code xen-save-devices-state}, spelled the same in both places
  * @param ramFile the {@code mem-path} of QEMU's {@code memory-backend-file,share=on}; it may be made later, by QEMU
  * @param ramBytes guest RAM, a multiple of {@value #PAGE_BYTES}
+ * @param blocksFile made by the tracker, sparse; what the guest sees of memory beside its RAM file lies in it
+ * @param blocksBytes how long that file is: room for all such memory
  * @param slots how many batches of dirty pages may wait for the engine at a time, 1 to {@value #MAX_SLOTS}
  * @param pagesPerSlot pages in a batch, 1 to {@value #MAX_PAGES_PER_SLOT}
  * @param pauseTimeout how long one pause may wait for free slots and for {@link Tracker#sealed} before its checkpoint is void
@@ -23,6 +25,8 @@ public record TrackerConfig(
         Path stateFile,
         Path ramFile,
         long ramBytes,
+        Path blocksFile,
+        long blocksBytes,
         int slots,
         int pagesPerSlot,
         Duration pauseTimeout) {
@@ -42,6 +46,9 @@ public record TrackerConfig(
     /** 16 TiB: what a bitmap of less than 2³² bits can describe. */
     public static final long MAX_RAM_BYTES = 1L << 43;
 
+    /** As {@code vmft.h} has it. */
+    public static final long MAX_BLOCKS_BYTES = 1L << 40;
+
     private static final Duration MAX_PAUSE_TIMEOUT = Duration.ofMinutes(1);
 
     public TrackerConfig {
@@ -49,6 +56,7 @@ public record TrackerConfig(
         stagingFile = absolute(stagingFile, "stagingFile");
         stateFile = absolute(stateFile, "stateFile");
         ramFile = absolute(ramFile, "ramFile");
+        blocksFile = absolute(blocksFile, "blocksFile");
         Objects.requireNonNull(pauseTimeout, "pauseTimeout");
         int socketPathBytes = controlSocket.toString().getBytes(StandardCharsets.UTF_8).length;
         if (socketPathBytes > MAX_SOCKET_PATH_BYTES) {
@@ -58,6 +66,11 @@ public record TrackerConfig(
         if (ramBytes <= 0 || ramBytes % PAGE_BYTES != 0 || ramBytes > MAX_RAM_BYTES) {
             throw new IllegalArgumentException("guest RAM of " + ramBytes + " bytes; it must be a multiple of "
                     + PAGE_BYTES + " up to " + MAX_RAM_BYTES);
+        }
+        if (blocksBytes < 0 || blocksBytes % PAGE_BYTES != 0 || blocksBytes > MAX_BLOCKS_BYTES) {
+            throw new IllegalArgumentException(
+                    "room of " + blocksBytes + " bytes for memory beside guest RAM; it must be a " + "multiple of "
+                            + PAGE_BYTES + " up to " + MAX_BLOCKS_BYTES);
         }
         if (slots < 1 || slots > MAX_SLOTS) {
             throw new IllegalArgumentException("slots " + slots + "; it must be 1 to " + MAX_SLOTS);
@@ -75,6 +88,11 @@ public record TrackerConfig(
     /** Pages of guest RAM. */
     public long ramPages() {
         return ramBytes / PAGE_BYTES;
+    }
+
+    /** Pages that bitmaps have room for. */
+    long capacityPages() {
+        return (ramBytes + blocksBytes) / PAGE_BYTES;
     }
 
     private static Path absolute(Path path, String name) {

@@ -20,7 +20,7 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A listener that keeps a copy of the guest's RAM: chunks are staged, and folded when their epoch turned out valid. What is
+ * A listener that keeps a copy of the guest's memory, RAM and all else: chunks are staged, and folded when their epoch turned out valid. What is
  * done at a pause and with a chunk's slot can be changed.
  */
 final class Backup implements Tracker.Listener {
@@ -28,13 +28,20 @@ final class Backup implements Tracker.Listener {
     private static final VarHandle LITTLE_ENDIAN_LONG =
             ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
 
+    /** Room for memory beside guest RAM. */
+    private static final long BLOCKS_BYTES = 64L << 20;
+
     private record Page(long index, MemorySegment content) {}
 
     final BlockingQueue<Hello> hellos = new LinkedBlockingQueue<>();
     final BlockingQueue<Harvest> harvests = new LinkedBlockingQueue<>();
     final BlockingQueue<Chunk> chunks = new LinkedBlockingQueue<>();
+    final BlockingQueue<int[]> digests = new LinkedBlockingQueue<>();
     final BlockingQueue<String> ends = new LinkedBlockingQueue<>();
+    /** By page number: the guest's RAM, then the blocks beside it. */
     final MemorySegment image;
+
+    private final long ramBytes;
     /** Page indexes in the chunks of the last epoch that ended. */
     volatile Set<Long> lastPages = Set.of();
 
@@ -45,7 +52,8 @@ final class Backup implements Tracker.Listener {
     volatile Consumer<Chunk> onChunk = chunk -> tracker().release(chunk.slot());
 
     Backup(long ramBytes) {
-        image = Arena.ofAuto().allocate(ramBytes, 4096);
+        this.ramBytes = ramBytes;
+        image = Arena.ofAuto().allocate(ramBytes + BLOCKS_BYTES, 4096);
     }
 
     Tracker tracker() {
@@ -68,13 +76,25 @@ final class Backup implements Tracker.Listener {
 
     @Override
     public void chunk(Chunk chunk) {
+        int stored = 0;
         for (int i = 0; i < chunk.pageCount(); i++) {
             byte[] content = new byte[TrackerConfig.PAGE_BYTES];
-            chunk.pages().get(i * TrackerConfig.PAGE_BYTES, content);
-            staged.add(new Page(chunk.pageIndexes().getLong(i * Long.BYTES), MemorySegment.ofArray(content)));
+            long index = chunk.pageIndexes().getLong(i * Long.BYTES);
+            if ((index & Chunk.ZERO_PAGE) == 0) {
+                chunk.pages().get(stored++ * TrackerConfig.PAGE_BYTES, content);
+            }
+            staged.add(new Page(index & ~Chunk.ZERO_PAGE, MemorySegment.ofArray(content)));
+        }
+        if (stored != chunk.storedCount()) {
+            throw new AssertionError(stored + " pages are not zero, " + chunk.storedCount() + " are stored");
         }
         chunks.add(chunk);
         onChunk.accept(chunk);
+    }
+
+    @Override
+    public void digests(long epoch, int[] found) {
+        digests.add(found);
     }
 
     @Override
@@ -107,20 +127,25 @@ final class Backup implements Tracker.Listener {
         }
     }
 
-    /** Copies the pages of a live harvest out of the RAM file. */
-    void copyLive(DirtyBitmap bitmap, Path ramFile) throws IOException {
+    /** Copies the pages of a live harvest out of the files. */
+    void copyLive(DirtyBitmap bitmap, Path ramFile, Path blocksFile) throws IOException {
         MemorySegment ram = map(ramFile);
-        for (long first = bitmap.nextDirty(0); first < bitmap.pages(); ) {
-            long end = bitmap.nextClean(first);
-            long offset = first * TrackerConfig.PAGE_BYTES;
-            MemorySegment.copy(ram, offset, image, offset, (end - first) * TrackerConfig.PAGE_BYTES);
-            first = bitmap.nextDirty(end);
+        MemorySegment blocks = map(blocksFile);
+        for (long page = bitmap.nextDirty(0); page < bitmap.pages(); page = bitmap.nextDirty(page + 1)) {
+            long offset = page * TrackerConfig.PAGE_BYTES;
+            boolean inRam = offset < ramBytes;
+            MemorySegment.copy(
+                    inRam ? ram : blocks, inRam ? offset : offset - ramBytes, image, offset, TrackerConfig.PAGE_BYTES);
         }
     }
 
-    /** The first page that differs from the RAM file, or -1. */
-    long firstDifference(Path ramFile) throws IOException {
-        long at = map(ramFile).mismatch(image);
+    /** The first page that differs from the files, or -1. */
+    long firstDifference(Path ramFile, Path blocksFile) throws IOException {
+        long at = map(ramFile).mismatch(image.asSlice(0, ramBytes));
+        if (at < 0) {
+            at = map(blocksFile).asSlice(0, BLOCKS_BYTES).mismatch(image.asSlice(ramBytes));
+            at = at < 0 ? -1 : at + ramBytes;
+        }
         return at < 0 ? -1 : at / TrackerConfig.PAGE_BYTES;
     }
 
@@ -133,6 +158,11 @@ final class Backup implements Tracker.Listener {
     /** How often the guest says that it has written, on its counter page. */
     static long countedWrites(MemorySegment ram) {
         return (long) LITTLE_ENDIAN_LONG.getVolatile(ram, COUNTER_PAGE + 32L);
+    }
+
+    /** The guest's time stamp counter at its last write. */
+    static long timeStampCounter(MemorySegment ram) {
+        return (long) LITTLE_ENDIAN_LONG.getVolatile(ram, COUNTER_PAGE + 40L);
     }
 
     /** The guest's pattern as far as its counter page says, worked out again; throws where the image says otherwise. */

@@ -19,6 +19,8 @@ final class EngineProcess {
                         directory.resolve("state"),
                         directory.resolve("ram"),
                         ramBytes,
+                        directory.resolve("blocks"),
+                        1L << 28,
                         128,
                         256,
                         Duration.ofMinutes(1)),

@@ -64,6 +64,8 @@ final class TestQemu implements AutoCloseable {
                 "-machine",
                 machine.type + ",memory-backend=ram",
                 "-nodefaults",
+                "-vga",
+                "std",
                 "-display",
                 "none",
                 "-serial",
@@ -114,11 +116,13 @@ final class TestQemu implements AutoCloseable {
     long reportedWrites() {
         String[] lines = serial().split("\n", -1);
         // The last element is what follows the last newline: an unfinished line.
-        return lines.length < 2
-                ? -1
-                : Long.parseLong(lines[lines.length - 2]
-                        .substring("vmft-guest ".length())
-                        .trim());
+        for (int i = lines.length - 2; i >= 0; i--) {
+            String number = lines[i].substring("vmft-guest ".length()).trim();
+            if (!number.equals("drawn")) {
+                return Long.parseLong(number);
+            }
+        }
+        return -1;
     }
 
     /** Sends one command and returns its answer; events in between are skipped. */

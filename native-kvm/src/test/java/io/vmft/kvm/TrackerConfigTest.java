@@ -16,6 +16,8 @@ class TrackerConfigTest {
                 Path.of("state"),
                 Path.of("/t/ram"),
                 ramBytes,
+                Path.of("/t/blocks"),
+                TrackerConfig.MAX_BLOCKS_BYTES,
                 slots,
                 pagesPerSlot,
                 pauseTimeout);
@@ -47,6 +49,10 @@ class TrackerConfigTest {
         refused(() -> config("/c", 4095, 1, 1, second), "4095");
         refused(() -> config("/c", -4096, 1, 1, second), "-4096");
         refused(() -> config("/c", TrackerConfig.MAX_RAM_BYTES + 4096, 1, 1, second), "RAM");
+        refused(
+                () -> new TrackerConfig(
+                        Path.of("c"), Path.of("s"), Path.of("s"), Path.of("r"), 4096, Path.of("b"), 4097, 1, 1, second),
+                "room of 4097 bytes");
         refused(() -> config("/c", 4096, 0, 1, second), "slots 0");
         refused(() -> config("/c", 4096, 129, 1, second), "slots 129");
         refused(() -> config("/c", 4096, 1, 0, second), "pages per slot 0");

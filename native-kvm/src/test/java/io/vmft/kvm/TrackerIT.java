@@ -21,6 +21,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Stream;
+import java.util.zip.CRC32C;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
@@ -64,6 +65,8 @@ class TrackerIT {
                 directory.resolve("state"),
                 directory.resolve("ram"),
                 RAM_BYTES,
+                directory.resolve("blocks"),
+                1L << 28,
                 slots,
                 pagesPerSlot,
                 pauseTimeout);
@@ -117,7 +120,7 @@ class TrackerIT {
         void checkEqual() throws IOException {
             stop();
             assertThat(checkpoint().valid()).isTrue();
-            assertThat(backup.firstDifference(directory.resolve("ram")))
+            assertThat(backup.firstDifference(directory.resolve("ram"), directory.resolve("blocks")))
                     .as("first page that differs at epoch %d", epoch)
                     .isEqualTo(-1);
         }
@@ -203,15 +206,16 @@ class TrackerIT {
         assumeRuns(machine);
         try (Rig rig = new Rig(machine)) {
             DirtyBitmap first = rig.tracker.harvestLive().get(20, TimeUnit.SECONDS);
-            assertThat(first.dirtyPages()).isEqualTo(RAM_BYTES / 4096);
-            rig.backup.copyLive(first, directory.resolve("ram"));
+            assertThat(first.dirtyPages())
+                    .isEqualTo(rig.tracker.freeze().get(20, TimeUnit.SECONDS).pages());
+            rig.backup.copyLive(first, directory.resolve("ram"), directory.resolve("blocks"));
             rig.awaitGuest(1000);
             for (int round = 0; round < 50; round++) {
                 rig.awaitMoreWrites(200);
                 DirtyBitmap bitmap = rig.tracker.harvestLive().get(20, TimeUnit.SECONDS);
                 // The first holds what the firmware did, under KVM all pages of the slots it had moved.
                 assertThat(bitmap.dirtyPages()).isBetween(1L, round == 0 ? bitmap.pages() : 2500L);
-                rig.backup.copyLive(bitmap, directory.resolve("ram"));
+                rig.backup.copyLive(bitmap, directory.resolve("ram"), directory.resolve("blocks"));
             }
             Harvest harvest = rig.checkpoint();
             assertThat(harvest.dirtyPages()).isLessThan(2500);
@@ -235,6 +239,143 @@ class TrackerIT {
             assertThat(rig.backup.image.get(ValueLayout.JAVA_BYTE, 12049L * 4096))
                     .isEqualTo((byte) 0x5a);
             rig.checkEqual();
+        }
+    }
+
+    @Test
+    void whatTheGuestDrawsIsSeenInVideoMemory() throws Exception {
+        try (Rig rig = new Rig(
+                config(8, 256, Duration.ofSeconds(10)), TestMachine.TCG, "seed=7 pages=100 pace=20 draw=200000")) {
+            RamLayout layout = rig.tracker.freeze().get(20, TimeUnit.SECONDS);
+            assertThat(layout.blockPages()).contains(4096L);
+            rig.checkpoint();
+            Awaitility.await()
+                    .atMost(Duration.ofMinutes(1))
+                    .until(() -> rig.qemu.serial().contains("vmft-guest drawn"));
+            rig.checkEqual();
+            assertThat(rig.backup.lastPages).anyMatch(page -> page >= layout.ramPages());
+        }
+    }
+
+    @Test
+    void digestsAreOfAllMemoryAtThePause() throws Exception {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
+            rig.awaitGuest(1000);
+            rig.stop();
+            rig.tracker.arm(++rig.epoch, true);
+            assertThat(rig.save()).startsWith("{\"return\"");
+            assertThat(rig.backup.next(rig.backup.harvests).valid()).isTrue();
+            int[] digests = rig.backup.next(rig.backup.digests);
+            ByteBuffer image = rig.backup.image.asByteBuffer();
+            for (int piece = 0; piece < RAM_BYTES >> 20; piece++) {
+                CRC32C crc = new CRC32C();
+                crc.update(image.slice(piece << 20, 1 << 20));
+                assertThat(digests[piece]).as("piece %d", piece).isEqualTo((int) crc.getValue());
+            }
+            long pages = rig.tracker.freeze().get(20, TimeUnit.SECONDS).pages();
+            assertThat(digests).hasSize(Math.toIntExact((pages + 255) / 256));
+            rig.checkpoint();
+            assertThat(rig.backup.digests).isEmpty();
+        }
+    }
+
+    @Test
+    void aLargeGuestsUntouchedMemoryIsToldButNotCopied() throws Exception {
+        long ramBytes = 5L << 30;
+        TrackerConfig config = new TrackerConfig(
+                directory.resolve("control"),
+                directory.resolve("staging"),
+                directory.resolve("state"),
+                directory.resolve("ram"),
+                ramBytes,
+                directory.resolve("blocks"),
+                1L << 28,
+                16,
+                4096,
+                Duration.ofSeconds(30));
+        LargeBackup backup = new LargeBackup();
+        try (Tracker tracker = Tracker.open(config, backup)) {
+            backup.tracker = tracker;
+            // The last of its pages lie above 4 GiB; eight processors are started by the firmware.
+            try (TestQemu running = TestQemu.start(
+                    directory, tracker.environment(), ramBytes, TestMachine.TCG_SMP, "pages=1000 report=1000 pace=20")) {
+                Awaitility.await().atMost(Duration.ofMinutes(1)).until(() -> running.reportedWrites() >= 1000);
+                long pages = tracker.freeze().get(20, TimeUnit.SECONDS).pages();
+                assertThat(pages).isGreaterThan(ramBytes / 4096);
+                for (int epoch = 1; epoch <= 20; epoch++) {
+                    tracker.arm(epoch);
+                    running.execute("{\"execute\":\"xen-save-devices-state\",\"arguments\":{\"filename\":\""
+                            + directory.resolve("state") + "\",\"live\":false}}");
+                    Harvest harvest = backup.harvests.poll(30, TimeUnit.SECONDS);
+                    assertThat(harvest).isNotNull();
+                    assertThat(harvest.valid()).isTrue();
+                    if (epoch == 1) {
+                        assertThat(backup.indexes.get()).isEqualTo(pages);
+                        // What QEMU and the firmware touched is a small part.
+                        assertThat(backup.stored.get()).isLessThan(20_000);
+                    }
+                }
+                DirtyBitmap touched = tracker.harvestLiveForAll().get(20, TimeUnit.SECONDS);
+                assertThat(touched.dirtyPages()).isLessThan(40_000);
+                // The guest's own range, from 16 MiB on, was touched.
+                assertThat(touched.isDirty(4096)).isTrue();
+            }
+        }
+    }
+
+    /** Counts, and keeps nothing. */
+    private static final class LargeBackup implements Tracker.Listener {
+        final java.util.concurrent.BlockingQueue<Harvest> harvests = new java.util.concurrent.LinkedBlockingQueue<>();
+        final AtomicLong indexes = new AtomicLong();
+        final AtomicLong stored = new AtomicLong();
+        volatile @org.jspecify.annotations.Nullable Tracker tracker;
+
+        private Tracker tracker() {
+            return java.util.Objects.requireNonNull(tracker);
+        }
+
+        @Override
+        public void connected(Hello hello) {}
+
+        @Override
+        public void paused(long epoch) {
+            tracker().sealed(epoch);
+        }
+
+        @Override
+        public void chunk(Chunk chunk) {
+            indexes.addAndGet(chunk.pageCount());
+            stored.addAndGet(chunk.storedCount());
+            tracker().release(chunk.slot());
+        }
+
+        @Override
+        public void harvested(Harvest harvest) {
+            harvests.add(harvest);
+        }
+
+        @Override
+        public void disconnected(@org.jspecify.annotations.Nullable Throwable cause) {}
+    }
+
+    @Test
+    void memoryAndProcessorsCannotBeAddedToARunningMachine() throws Exception {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
+            rig.tracker.freeze().get(20, TimeUnit.SECONDS);
+            for (String backend : new String[] {
+                "\"qom-type\":\"memory-backend-ram\"",
+                "\"qom-type\":\"memory-backend-file\",\"share\":true,\"mem-path\":\"" + directory.resolve("more") + "\""
+            }) {
+                assertThat(rig.qemu.execute(
+                                "{\"execute\":\"object-add\",\"arguments\":{\"id\":\"more\",\"size\":1048576," + backend
+                                        + "}}"))
+                        .startsWith("{\"error\"")
+                        .contains("Operation not supported");
+            }
+            assertThat(rig.qemu.stderr()).contains("memory cannot be added to a running VM");
+            rig.checkpoint();
+            rig.checkEqual();
+            Files.deleteIfExists(directory.resolve("more"));
         }
     }
 
@@ -294,12 +435,13 @@ class TrackerIT {
     @Test
     void withoutAFreeSlotThePauseWaits() throws Exception {
         try (Rig rig = new Rig(config(2, 64, Duration.ofSeconds(20)), TestMachine.TCG, "pages=100")) {
+            long pages = rig.tracker.freeze().get(20, TimeUnit.SECONDS).pages();
             rig.backup.onChunk = chunk -> {};
             rig.tracker.arm(++rig.epoch);
             var save = Executors.newSingleThreadExecutor();
             var answer = save.submit(rig::save);
             int filled = 0;
-            while (rig.backup.harvests.isEmpty() && filled < RAM_BYTES / 4096 / 64) {
+            while (rig.backup.harvests.isEmpty() && filled < (pages + 63) / 64) {
                 Chunk one = rig.backup.next(rig.backup.chunks);
                 filled++;
                 if (filled == 2) {
@@ -397,6 +539,7 @@ class TrackerIT {
             assertThat(rig.qemu.stderr()).contains("must not run without its engine");
             assertThat(directory.resolve("control")).doesNotExist();
             assertThat(directory.resolve("staging")).doesNotExist();
+            assertThat(directory.resolve("blocks")).doesNotExist();
         }
     }
 
@@ -538,6 +681,54 @@ class TrackerIT {
             assertThat(pausedNanos.get() - host - (kvmClock() - clock))
                     .isGreaterThan(TimeUnit.MILLISECONDS.toNanos(450));
         }
+    }
+
+    /**
+     * How the guest's clocks run while an epoch ends every 25 ms, against the host's: the longer, the more exact; {@code
+     * -Dvmft.clock.seconds=60} for the figure in docs/checkpoints.md.
+     */
+    @Test
+    void theGuestsClocksKeepTheHostsTimeThroughEpochs() throws Exception {
+        assumeRuns(TestMachine.KVM);
+        int seconds = Integer.getInteger("vmft.clock.seconds", 5);
+        try (Rig rig = new Rig(TestMachine.KVM)) {
+            rig.awaitGuest(1000);
+            MemorySegment ram = Backup.map(directory.resolve("ram"));
+            rig.checkpoint();
+            long alone = ticksPerSecond(ram, 2, () -> {});
+            long clockBefore = kvmClock();
+            long hostBefore = System.nanoTime();
+            long withEpochs = ticksPerSecond(ram, seconds, () -> {
+                rig.checkpoint();
+                TimeUnit.MILLISECONDS.sleep(25);
+            });
+            rig.checkpoint();
+            double tsc = (double) withEpochs / alone - 1;
+            System.out.printf("TSC over %d s of epochs: drift %.4f %%%n", seconds, 100 * tsc);
+            // Reading the two clocks takes turns with the scheduler: some milliseconds of the whole.
+            double allowed = 0.0005 + 0.01 / seconds;
+            assertThat(tsc).isBetween(-allowed, allowed);
+            if (clockBefore >= 0) {
+                double clock = (double) (kvmClock() - clockBefore) / (System.nanoTime() - hostBefore) - 1;
+                System.out.printf("kvm-clock over %d s of epochs: drift %.4f %%%n", seconds, 100 * clock);
+                assertThat(clock).isBetween(-allowed, allowed);
+            }
+        }
+    }
+
+    private interface Step {
+        void run() throws IOException, InterruptedException;
+    }
+
+    private static long ticksPerSecond(MemorySegment ram, int seconds, Step step)
+            throws IOException, InterruptedException {
+        long ticks = Backup.timeStampCounter(ram);
+        long began = System.nanoTime();
+        while (System.nanoTime() - began < seconds * 1_000_000_000L) {
+            step.run();
+        }
+        long elapsed = System.nanoTime() - began;
+        return Math.round((Backup.timeStampCounter(ram) - ticks) * 1e9 / elapsed);
     }
 
     /** The clock in the state file's kvmclock section, nanoseconds; -1 if there is none. */

@@ -33,6 +33,7 @@ class TrackerTest {
     private static final int SLOTS = 3;
     private static final int PAGES_PER_SLOT = 4;
     private static final long RAM_PAGES = 100;
+    private static final long BLOCKS_BYTES = 1 << 20;
 
     @TempDir
     private Path directory = Path.of("");
@@ -58,6 +59,8 @@ class TrackerTest {
                         directory.resolve("state"),
                         directory.resolve("ram"),
                         RAM_PAGES * 4096,
+                        directory.resolve("blocks"),
+                        BLOCKS_BYTES,
                         SLOTS,
                         PAGES_PER_SLOT,
                         Duration.ofSeconds(1)),
@@ -122,17 +125,20 @@ class TrackerTest {
         hears(18, 0, 7);
         long slot = 4096 + 4096 + 2 * (4096 + PAGES_PER_SLOT * 4096L);
         ByteBuffer content = staging.asSlice(slot).asByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
-        content.putLong(0, 5).putLong(8, 99).put(4096, (byte) 11).put(4096 + 8191, (byte) 12);
-        tell(3, 2, 7, 2);
+        content.putLong(0, 5).putLong(8, 98 | Chunk.ZERO_PAGE).putLong(16, 99);
+        content.put(4096, (byte) 11).put(4096 + 8191, (byte) 12);
+        tell(3, 2, 7, 3, 2);
         Chunk chunk = backup.next(backup.chunks);
         assertThat(chunk.epoch()).isEqualTo(7);
-        assertThat(chunk.pageIndexes().remaining()).isEqualTo(16);
-        assertThat(chunk.pageIndexes().getLong(8)).isEqualTo(99);
+        assertThat(chunk.pageCount()).isEqualTo(3);
+        assertThat(chunk.storedCount()).isEqualTo(2);
+        assertThat(chunk.pageIndexes().remaining()).isEqualTo(24);
+        assertThat(chunk.pageIndexes().getLong(16)).isEqualTo(99);
         assertThat(chunk.pages().isDirect()).isTrue();
         assertThat(chunk.pages().remaining()).isEqualTo(8192);
         assertThat(chunk.pages().get(8191)).isEqualTo((byte) 12);
-        tell(4, 1, 7, 2, 10, 20, 30, 40, 50, 5);
-        assertThat(backup.next(backup.harvests)).isEqualTo(new Harvest(7, true, 2, 10, 20, 30, 40, 50, 5));
+        tell(4, 1, 7, 3, 10, 20, 30, 40, 50, 5);
+        assertThat(backup.next(backup.harvests)).isEqualTo(new Harvest(7, true, 3, 10, 20, 30, 40, 50, 5));
         assertThat(backup.image.get(ValueLayout.JAVA_BYTE, 5 * 4096)).isEqualTo((byte) 11);
         tracker.release(2);
         hears(20, 2, 0);
@@ -144,7 +150,7 @@ class TrackerTest {
     void messagesComeInAnyPieces() throws IOException {
         greet();
         ByteBuffer all = ByteBuffer.allocate(3 * LibraryMessage.BYTES);
-        all.put(message(2, 0, 1)).put(message(3, 0, 1, 1)).put(message(4, 0, 1)).flip();
+        all.put(message(2, 0, 1)).put(message(3, 0, 1, 1, 1)).put(message(4, 0, 1)).flip();
         for (int piece : new int[] {1, 7, 127, 128, 129, 383}) {
             for (int at = 0; at < all.capacity(); at += piece) {
                 library.write(all.slice(at, Math.min(piece, all.capacity() - at)));
@@ -166,6 +172,7 @@ class TrackerTest {
         assertThat(header.getInt(28)).isEqualTo(PAGES_PER_SLOT);
         assertThat(header.getLong(72)).isEqualTo(1_000_000_000L);
         assertThat(header.getLong(80)).isEqualTo(staging.byteSize());
+        assertThat(header.getLong(88)).isEqualTo(BLOCKS_BYTES);
         assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(directory.resolve("staging"))))
                 .isEqualTo("rw-------");
         assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(directory.resolve("control"))))
@@ -176,6 +183,7 @@ class TrackerTest {
     void theEnvironmentNamesTheSamePaths() {
         assertThat(tracker.environment())
                 .containsEntry("VMFT_CONTROL", directory.resolve("control").toString())
+                .containsEntry("VMFT_BLOCKS", directory.resolve("blocks").toString())
                 .containsEntry("VMFT_STAGING", directory.resolve("staging").toString())
                 .containsEntry("VMFT_STATE_FILE", directory.resolve("state").toString())
                 .containsEntry("VMFT_RAM", directory.resolve("ram").toString())
@@ -243,7 +251,7 @@ class TrackerTest {
         assertThatThrownBy(() -> tracker.release(0)).isInstanceOf(IllegalStateException.class);
         assertThatThrownBy(() -> tracker.release(SLOTS)).isInstanceOf(IndexOutOfBoundsException.class);
         assertThatThrownBy(() -> tracker.release(-1)).isInstanceOf(IndexOutOfBoundsException.class);
-        tell(3, 0, 1, 1);
+        tell(3, 0, 1, 1, 1);
         backup.next(backup.chunks);
         tracker.release(0);
         assertThatThrownBy(() -> tracker.release(0)).isInstanceOf(IllegalStateException.class);
@@ -304,10 +312,17 @@ class TrackerTest {
     }
 
     @Test
+    void aChunkWithMorePagesThanIndexesEndsTheConnection() throws IOException {
+        greet();
+        tell(3, 0, 1, 1, 2);
+        endsWith("1 pages, 2 not zero");
+    }
+
+    @Test
     void aSlotThatIsOutIsNotFilledAgain() throws IOException {
         greet();
-        tell(3, 1, 1, 1);
-        tell(3, 1, 1, 1);
+        tell(3, 1, 1, 1, 1);
+        tell(3, 1, 1, 1, 1);
         endsWith("which it did not own");
     }
 
@@ -358,6 +373,43 @@ class TrackerTest {
     }
 
     @Test
+    void memoryBesideGuestRamIsReportedAndThenFrozen() throws Exception {
+        greet();
+        assertThat(Files.size(directory.resolve("blocks"))).isEqualTo(BLOCKS_BYTES);
+        tell(7, 1, 0, 8192);
+        tell(7, 2, 0, 4096);
+        CompletableFuture<RamLayout> frozen = tracker.freeze();
+        hears(22, 0, 0);
+        tell(8, 0, 0, RAM_PAGES + 3);
+        RamLayout layout = frozen.get(10, TimeUnit.SECONDS);
+        assertThat(layout).isEqualTo(new RamLayout(RAM_PAGES, java.util.List.of(2L, 1L)));
+        assertThat(layout.pages()).isEqualTo(RAM_PAGES + 3);
+        CompletableFuture<DirtyBitmap> live = tracker.harvestLive();
+        hears(21, 0, 1);
+        // The last page of the last block is page 102.
+        staging.set(ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN), 4096 + 8, 1L << 102);
+        tell(5, 0, 1, 1);
+        assertThat(live.get(10, TimeUnit.SECONDS).nextDirty(0)).isEqualTo(102);
+    }
+
+    @Test
+    void aLibraryThatLostCountOfItsBlocksIsNotTrusted() throws IOException {
+        greet();
+        tell(7, 1, 0, 8192);
+        CompletableFuture<RamLayout> frozen = tracker.freeze();
+        tell(8, 0, 0, RAM_PAGES + 3);
+        assertThat(backup.next(backup.ends)).contains("counts 103 pages");
+        assertThat(frozen).isCompletedExceptionally();
+    }
+
+    @Test
+    void blocksAreNumberedOneByOne() throws IOException {
+        greet();
+        tell(7, 2, 0, 8192);
+        endsWith("reported block 2 of 8192 bytes after 0 others");
+    }
+
+    @Test
     void whatCannotBeListenedOnIsNamedAndLeavesNothing() throws IOException {
         Path taken = directory.resolve("taken");
         Files.createDirectories(taken.resolve("inside"));
@@ -367,6 +419,8 @@ class TrackerTest {
                 directory.resolve("state"),
                 directory.resolve("ram"),
                 4096,
+                directory.resolve("blocks2"),
+                0,
                 1,
                 1,
                 Duration.ofSeconds(1));
@@ -374,6 +428,7 @@ class TrackerTest {
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining(taken.toString());
         assertThat(directory.resolve("staging2")).doesNotExist();
+        assertThat(directory.resolve("blocks2")).doesNotExist();
     }
 
     @Test
@@ -405,7 +460,7 @@ class TrackerTest {
     @Test
     void aChunksBuffersOutliveTheTracker() throws IOException {
         greet();
-        tell(3, 0, 1, 1);
+        tell(3, 0, 1, 1, 1);
         Chunk chunk = backup.next(backup.chunks);
         tracker.close();
         assertThat(chunk.pages().get(4095)).isZero();

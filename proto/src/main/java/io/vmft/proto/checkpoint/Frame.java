@@ -17,7 +17,7 @@ public record Frame(FrameType type, long epoch, ByteBuf payload) implements Refe
 
     static final int MAGIC = 0x564d4654;
     /** The version both engines must speak; part of {@code Hello}. */
-    public static final int PROTOCOL = 1;
+    public static final int PROTOCOL = 2;
 
     public static final int PAGE_BYTES = 4096;
     /** The most pages in one frame. */

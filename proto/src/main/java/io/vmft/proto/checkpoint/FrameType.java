@@ -33,9 +33,15 @@ public enum FrameType {
     /** Primary: frames the guest sent up to the end of this epoch, held there; to be sent if the backup takes over from it. */
     OUTPUT(14),
     /** Primary: frames from the network that the guest was given in this epoch; to be given again if it is not kept. */
-    INPUT(15);
+    INPUT(15),
+    /** Primary: pages of a checkpoint, made smaller; see {@link PackedPages}. */
+    PACKED_PAGES(16),
+    /** Primary: checksums of the whole memory at the end of this epoch, before its END; see {@link Digests}. */
+    DIGESTS(17),
+    /** Standby: its memory differs from the primary's at this epoch, it is no backup any more; payload: where, UTF-8. */
+    DIFFERS(18);
 
-    private static final FrameType[] BY_CODE = new FrameType[16];
+    private static final FrameType[] BY_CODE = new FrameType[19];
 
     static {
         for (FrameType type : values()) {
@@ -55,7 +61,7 @@ public enum FrameType {
 
     /** Whether the payload is pages, and therefore may be large. */
     public boolean carriesPages() {
-        return this == SYNC_PAGES || this == PAGES;
+        return this == SYNC_PAGES || this == PAGES || this == PACKED_PAGES;
     }
 
     static @Nullable FrameType ofCode(int code) {

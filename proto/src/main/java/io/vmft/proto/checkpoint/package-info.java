@@ -11,13 +11,15 @@
  * Numbers are big-endian. The CRC covers the first 20 header bytes and the payload. Page frames carry
  *
  * <pre>
- *  0            4    8                      8 + 8n
- * +------------+----+----------------------+-------------------------+
- * | n          | 0  | n page indexes (LE)  | n pages of 4096 bytes   |
- * +------------+----+----------------------+-------------------------+
+ *  0            4            8                      8 + 8n
+ * +------------+------------+----------------------+-------------------------+
+ * | n          | m          | n page indexes (LE)  | m pages of 4096 bytes   |
+ * +------------+------------+----------------------+-------------------------+
  * </pre>
  *
- * where indexes and pages stand exactly as libvmft laid them out in its staging slot, so that they go out without a copy.
+ * where indexes and pages stand exactly as libvmft laid them out in its staging slot, so that they go out without a copy. Pages are
+ * numbered through guest RAM and then all other memory the guest can see, in the order that PREPARE lists. Bit 63 of an index says
+ * that the page is all zeroes; it is then none of the m.
  * Called by both engines; knows neither epochs' fate nor QEMU.
  */
 @org.jspecify.annotations.NullMarked

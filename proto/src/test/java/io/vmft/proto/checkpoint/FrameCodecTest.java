@@ -10,6 +10,8 @@ import io.netty.channel.embedded.EmbeddedChannel;
 import io.netty.handler.codec.CorruptedFrameException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class FrameCodecTest {
@@ -82,20 +84,26 @@ class FrameCodecTest {
 
     @Test
     void pagesKeepIndexesAndContents() {
-        ByteBuffer indexes = ByteBuffer.allocateDirect(16).order(ByteOrder.LITTLE_ENDIAN);
-        indexes.putLong(0, 5).putLong(8, 70_000);
+        ByteBuffer indexes = ByteBuffer.allocateDirect(24).order(ByteOrder.LITTLE_ENDIAN);
+        indexes.putLong(0, 5).putLong(8, 6 | PagesPayload.ZERO_PAGE).putLong(16, 70_000);
         ByteBuffer pages = ByteBuffer.allocateDirect(2 * Frame.PAGE_BYTES);
         pages.put(0, (byte) 11).put(2 * Frame.PAGE_BYTES - 1, (byte) 22);
         EmbeddedChannel channel = decoder();
         channel.writeInbound(
-                Unpooled.copiedBuffer(encode(new Frame(FrameType.PAGES, 4, PagesPayload.join(2, indexes, pages)))));
+                Unpooled.copiedBuffer(encode(new Frame(FrameType.PAGES, 4, PagesPayload.join(3, 2, indexes, pages)))));
         Frame frame = channel.readInbound();
         PagesPayload parsed = PagesPayload.parse(frame.payload(), 70_001);
-        assertThat(parsed.count()).isEqualTo(2);
-        assertThat(parsed.index(0)).isEqualTo(5);
-        assertThat(parsed.index(1)).isEqualTo(70_000);
-        assertThat(frame.payload().getByte(parsed.pageOffset(0))).isEqualTo((byte) 11);
-        assertThat(frame.payload().getByte(parsed.pageOffset(1) + Frame.PAGE_BYTES - 1))
+        assertThat(parsed.count()).isEqualTo(3);
+        List<Long> indexesSeen = new ArrayList<>();
+        List<Integer> offsets = new ArrayList<>();
+        parsed.forEach((index, offset) -> {
+            indexesSeen.add(index);
+            offsets.add(offset);
+        });
+        assertThat(indexesSeen).containsExactly(5L, 6L, 70_000L);
+        assertThat(offsets.get(1)).isNegative();
+        assertThat(frame.payload().getByte(offsets.get(0))).isEqualTo((byte) 11);
+        assertThat(frame.payload().getByte(offsets.get(2) + Frame.PAGE_BYTES - 1))
                 .isEqualTo((byte) 22);
         assertThatThrownBy(() -> PagesPayload.parse(frame.payload(), 70_000)).hasMessageContaining("page 70000");
         frame.release();
@@ -106,6 +114,12 @@ class FrameCodecTest {
     void aPageFrameWhoseCountDoesNotFitItsLengthIsRefused() {
         ByteBuf payload = Unpooled.buffer().writeInt(2).writeInt(0).writeZero(8 + Frame.PAGE_BYTES);
         assertThatThrownBy(() -> PagesPayload.parse(payload, 10)).hasMessageContaining("claims 2 pages");
+        ByteBuf noneIsZero = Unpooled.buffer().writeInt(2).writeInt(1).writeZero(16 + Frame.PAGE_BYTES);
+        assertThatThrownBy(() -> PagesPayload.parse(noneIsZero, 10)).hasMessageContaining("1 pages for 2 indexes");
+        ByteBuf more = Unpooled.buffer().writeInt(1).writeInt(2).writeZero(8 + 2 * Frame.PAGE_BYTES);
+        assertThatThrownBy(() -> PagesPayload.parse(more, 10)).hasMessageContaining("1 pages, 2 not zero");
+        ByteBuf far = Unpooled.buffer().writeInt(1).writeInt(0).writeLongLE(10 | PagesPayload.ZERO_PAGE);
+        assertThatThrownBy(() -> PagesPayload.parse(far, 10)).hasMessageContaining("page 10 of a guest");
         assertThatThrownBy(() -> PagesPayload.parse(Unpooled.buffer().writeInt(1), 10))
                 .isInstanceOf(CorruptedFrameException.class);
     }
