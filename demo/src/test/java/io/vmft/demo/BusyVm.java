@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.stream.Collectors;
 
 /** The lab with a protected Linux guest in it, and a client at work. */
 final class BusyVm implements AutoCloseable {
@@ -32,15 +33,21 @@ final class BusyVm implements AutoCloseable {
      * Boots it and waits until it is protected.
      *
      * @param kernelWords added to the guest's kernel command line
+     * @param protection lines added to the file's {@code protection} section
      * @param target where the logs are kept
      */
+    BusyVm(String kernelWords, List<String> protection, Path target) throws Exception {
+        this(kernelWords, protection, target, Path.of(""), List.of(), false);
+    }
+
+    /** As if nothing were said of protection. */
     BusyVm(String kernelWords, Path target) throws Exception {
-        this(kernelWords, target, Path.of(""), List.of(), false);
+        this(kernelWords, List.of(), target);
     }
 
     /** As the other, with a volume for {@link FioLoad} too or without. */
     BusyVm(String kernelWords, Path target, boolean withFio) throws Exception {
-        this(kernelWords, target, Path.of(""), List.of(), withFio);
+        this(kernelWords, List.of(), target, Path.of(""), List.of(), withFio);
     }
 
     /**
@@ -50,10 +57,16 @@ final class BusyVm implements AutoCloseable {
      * @param serverOptions more options of the block server
      */
     BusyVm(String kernelWords, Path target, Path imageFolder, List<String> serverOptions) throws Exception {
-        this(kernelWords, target, imageFolder, serverOptions, false);
+        this(kernelWords, List.of(), target, imageFolder, serverOptions, false);
     }
 
-    private BusyVm(String kernelWords, Path target, Path imageFolder, List<String> serverOptions, boolean withFio)
+    private BusyVm(
+            String kernelWords,
+            List<String> protection,
+            Path target,
+            Path imageFolder,
+            List<String> serverOptions,
+            boolean withFio)
             throws Exception {
         this.target = target.toAbsolutePath();
         place = Workplace.create();
@@ -72,7 +85,12 @@ final class BusyVm implements AutoCloseable {
             standby = new Host("b", lab, place);
             Path vmFile =
                     VmFile.write(folder, new DemoOptions(0, 1, "qemu-system-x86_64", "tcg", false, GUEST, this.target));
-            Files.writeString(vmFile, Files.readString(vmFile).replace(" vmft.ip=", " " + kernelWords + " vmft.ip="));
+            Files.writeString(
+                    vmFile,
+                    Files.readString(vmFile).replace(" vmft.ip=", " " + kernelWords + " vmft.ip=")
+                            + protection.stream()
+                                    .map(line -> "  " + line + "\n")
+                                    .collect(Collectors.joining()));
             blkServer.awaitReady(PATIENCE);
             primary.start("run", vmFile);
             standby.start("standby", vmFile);

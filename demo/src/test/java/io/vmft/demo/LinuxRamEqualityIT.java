@@ -7,14 +7,18 @@ import static io.vmft.demo.BusyVm.look;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /**
  * A Linux guest that writes memory, disk and network at the same time is paused at committed checkpoints, and the whole guest RAM of
- * both hosts is compared byte for byte.
+ * both hosts is compared byte for byte; in between, the hosts compare all memory themselves. Its pages are sent compressed, as changes of
+ * what was sent before.
  */
 @Timeout(300)
 class LinuxRamEqualityIT {
@@ -24,7 +28,8 @@ class LinuxRamEqualityIT {
     @Test
     void afterHundredsOfEpochsOfABusyGuestBothHostsHoldTheSameMemory() throws Exception {
         BusyVm.assumeItCanRun();
-        try (BusyVm vm = new BusyVm("vmft.load=16", Path.of("target/equality-it"))) {
+        try (BusyVm vm = new BusyVm(
+                "vmft.load=16", List.of("compression: always", "verify_epochs: 40"), Path.of("target/equality-it"))) {
             Host primary = vm.primary;
             Host standby = vm.standby;
             for (int i = 0; i < COMPARISONS; i++) {
@@ -46,6 +51,16 @@ class LinuxRamEqualityIT {
             }
             assertThat(look(primary).epochs()).isGreaterThanOrEqualTo(COMPARISONS * EPOCHS_BETWEEN);
             vm.client.check();
+            JsonNode sent = new ObjectMapper().readTree(ask(primary, "status")).path("copying");
+            double share = sent.path("sent_bytes").asDouble()
+                    / sent.path("dirty_bytes").asDouble();
+            System.out.println("bytes on the wire / bytes dirty: " + share);
+            assertThat(share).isBetween(0.0001, 0.9);
+            assertThat(new ObjectMapper()
+                            .readTree(ask(standby, "status"))
+                            .path("verified_epochs")
+                            .asLong())
+                    .isGreaterThanOrEqualTo(COMPARISONS * EPOCHS_BETWEEN / 40 - 1);
         }
     }
 

@@ -115,6 +115,14 @@ public final class EngineMain {
         boolean fence;
 
         @Option(
+                names = "--verify-epochs",
+                paramLabel = "N",
+                description = "Compare the whole memory of both hosts at every N-th epoch; 0: never. Overrides "
+                        + "protection.verify_epochs of FILE.")
+        @Nullable
+        Integer verifyEpochs;
+
+        @Option(
                 names = {"-blk-server", "--blk-server"},
                 paramLabel = "HOST:PORT",
                 description = "Overrides blk_server of FILE.")
@@ -123,7 +131,11 @@ public final class EngineMain {
 
         @Override
         public Integer call() throws Exception {
-            return guard(Engine.run(load(file, blkServer), identity.name(), place.runDir, fence), "primary");
+            VmConfig config = load(file, blkServer);
+            if (verifyEpochs != null) {
+                config = config.verifyingEvery(verifyEpochs);
+            }
+            return guard(Engine.run(config, identity.name(), place.runDir, fence), "primary");
         }
     }
 

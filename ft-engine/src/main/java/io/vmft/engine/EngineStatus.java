@@ -18,6 +18,7 @@ import org.jspecify.annotations.Nullable;
  * @param throttledMs how long, in all, epochs were lengthened and the guest stood still because backup or block server were slow
  * @param dirtyPagesLast pages of the last checkpoint
  * @param heldFrames guest output waiting for its commit now
+ * @param verifiedEpochs epochs at which this standby found its whole memory equal to the primary's
  * @param peer the other engine's address, if there is one
  * @param voidCheckpoints checkpoints that failed and were tried again
  */
@@ -39,13 +40,27 @@ public record EngineStatus(
         @JsonProperty("throttled_ms") double throttledMs,
         @JsonProperty("dirty_pages_last") long dirtyPagesLast,
         @JsonProperty("held_frames") long heldFrames,
+        @JsonProperty("verified_epochs") long verifiedEpochs,
         @JsonProperty("accelerator") String accelerator,
         @JsonProperty("qemu_version") String qemuVersion,
         @JsonProperty("qemu_pid") long qemuPid,
         @JsonProperty("engine_pid") long enginePid,
         @JsonProperty("peer") @Nullable String peer,
         @JsonProperty("listen") @Nullable String listen,
-        @JsonProperty("last_takeover") @Nullable TakeOver lastTakeOver) {
+        @JsonProperty("last_takeover") @Nullable TakeOver lastTakeOver,
+        @JsonProperty("copying") @Nullable Copying copying) {
+    /**
+     * How checkpoints' pages go to the backup.
+     *
+     * @param dirtyBytes of dirty pages since this backup was taken
+     * @param sentBytes what of them went over the wire
+     * @param compressing whether they are compressed now
+     */
+    public record Copying(
+            @JsonProperty("dirty_bytes") long dirtyBytes,
+            @JsonProperty("sent_bytes") long sentBytes,
+            @JsonProperty("compressing") boolean compressing) {}
+
     /**
      * A takeover by this engine.
      *

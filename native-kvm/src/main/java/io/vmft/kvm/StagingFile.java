@@ -112,12 +112,7 @@ final class StagingFile {
     int[] digests(int count) {
         int[] digests = new int[count];
         MemorySegment.copy(
-                mapping,
-                ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN),
-                HEADER_BYTES,
-                digests,
-                0,
-                count);
+                mapping, ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN), HEADER_BYTES, digests, 0, count);
         return digests;
     }
 

@@ -298,7 +298,11 @@ class TrackerIT {
             backup.tracker = tracker;
             // The last of its pages lie above 4 GiB; eight processors are started by the firmware.
             try (TestQemu running = TestQemu.start(
-                    directory, tracker.environment(), ramBytes, TestMachine.TCG_SMP, "pages=1000 report=1000 pace=20")) {
+                    directory,
+                    tracker.environment(),
+                    ramBytes,
+                    TestMachine.TCG_SMP,
+                    "pages=1000 report=1000 pace=20")) {
                 Awaitility.await().atMost(Duration.ofMinutes(1)).until(() -> running.reportedWrites() >= 1000);
                 long pages = tracker.freeze().get(20, TimeUnit.SECONDS).pages();
                 assertThat(pages).isGreaterThan(ramBytes / 4096);

@@ -150,7 +150,10 @@ class TrackerTest {
     void messagesComeInAnyPieces() throws IOException {
         greet();
         ByteBuffer all = ByteBuffer.allocate(3 * LibraryMessage.BYTES);
-        all.put(message(2, 0, 1)).put(message(3, 0, 1, 1, 1)).put(message(4, 0, 1)).flip();
+        all.put(message(2, 0, 1))
+                .put(message(3, 0, 1, 1, 1))
+                .put(message(4, 0, 1))
+                .flip();
         for (int piece : new int[] {1, 7, 127, 128, 129, 383}) {
             for (int at = 0; at < all.capacity(); at += piece) {
                 library.write(all.slice(at, Math.min(piece, all.capacity() - at)));

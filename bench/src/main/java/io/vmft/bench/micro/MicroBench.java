@@ -37,6 +37,10 @@ public record MicroBench(String name, String description, Class<?> benchmark) im
                         "overlay",
                         "the index of what the journal holds: insert, resolve, absorb (JMH)",
                         OverlayBenchmark.class),
+                new MicroBench(
+                        "pack",
+                        "compressing and unpacking a checkpoint's page, by how it changed (JMH)",
+                        PagePackerBenchmark.class),
                 new MicroBench("journal", "appending 4 KiB to the journal (JMH)", JournalBenchmark.class));
     }
 

@@ -58,6 +58,8 @@ public record Fingerprint(SortedMap<String, String> facts) {
             }
             facts.put("append", boot.get().append());
         }
+        facts.put("vga", config.display().vga() ? "std" : "none");
+        facts.put("firmware_kind", config.uefi().isPresent() ? "uefi" : "bios");
         if (!config.qemuArgs().isEmpty()) {
             facts.put("qemu_args", String.join(" ", config.qemuArgs()));
         }

@@ -21,6 +21,7 @@ import java.util.List;
  * @param heldFramesBytes bound, for each network card, of guest output held until its epoch is committed
  * @param cpuAffinity processors for the engine's threads that a paused guest waits for
  * @param nice of those threads and QEMU's main thread, as in {@code nice(1)}; -20 to 19, 0: as they are
+ * @param copying how memory gets to the backup
  */
 public record Protection(
         Duration epoch,
@@ -33,7 +34,8 @@ public record Protection(
         long stagingBytes,
         long heldFramesBytes,
         CpuList cpuAffinity,
-        int nice) {
+        int nice,
+        Copying copying) {
 
     /** What a file without a {@code protection} section means. */
     public static final Protection DEFAULT = new Protection(
@@ -47,7 +49,8 @@ public record Protection(
             64L << 20,
             16L << 20,
             CpuList.ANY,
-            0);
+            0,
+            Copying.DEFAULT);
 
     private static final int MAX_STANDBYS = 16;
 
@@ -80,6 +83,22 @@ public record Protection(
                 "held_frames",
                 Quantity.sizeInWords(heldFramesBytes) + " is not between 256K and 1G");
         require(nice >= -20 && nice <= 19, "nice", nice + " is not between -20 and 19");
+    }
+
+    Protection with(Copying other) {
+        return new Protection(
+                epoch,
+                maxInFlight,
+                heartbeat,
+                failureTimeout,
+                standbys,
+                auto,
+                listen,
+                stagingBytes,
+                heldFramesBytes,
+                cpuAffinity,
+                nice,
+                other);
     }
 
     private static boolean isBetween(Duration value, Duration least, Duration most) {

@@ -24,6 +24,7 @@ import java.util.Set;
  * @param control where the block server speaks gRPC
  * @param qemu the QEMU binary, a path or a name on PATH
  * @param qemuArgs passed to QEMU after everything else
+ * @param uefi absent: the PC's BIOS
  * @param serial file to which the first serial port is appended; absent: output is discarded
  */
 public record VmConfig(
@@ -38,6 +39,8 @@ public record VmConfig(
         List<Disk> disks,
         List<Nic> nics,
         Optional<DirectBoot> boot,
+        Display display,
+        Optional<Uefi> uefi,
         String qemu,
         List<String> qemuArgs,
         Optional<Path> serial,
@@ -64,6 +67,7 @@ public record VmConfig(
             Map.entry("-kernel", "use the key kernel"),
             Map.entry("-initrd", "use the key initrd"),
             Map.entry("-append", "use the key append"),
+            Map.entry("-pflash", "use the key firmware"),
             Map.entry("-incoming", "the engine restores the VM itself"),
             Map.entry("-loadvm", "the engine restores the VM itself"),
             Map.entry("-snapshot", "writes must reach the block server"),
@@ -104,6 +108,29 @@ public record VmConfig(
             String reason = REFUSED_ARGS.get(option);
             require(reason == null, "qemu_args", argument + " cannot be given here: " + reason);
         }
+    }
+
+    /** This VM with another {@code protection.verify_epochs}. */
+    public VmConfig verifyingEvery(int epochs) {
+        Copying now = protection.copying();
+        return new VmConfig(
+                name,
+                memoryBytes,
+                cpus,
+                accelerator,
+                cpuModel,
+                machine,
+                blkServer,
+                control,
+                disks,
+                nics,
+                boot,
+                display,
+                uefi,
+                qemu,
+                qemuArgs,
+                serial,
+                protection.with(new Copying(now.syncRateBytes(), epochs, now.compression(), now.cacheBytes())));
     }
 
     /** Reads and checks {@code file}. */

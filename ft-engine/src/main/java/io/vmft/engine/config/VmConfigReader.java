@@ -28,6 +28,10 @@ final class VmConfigReader {
             "kernel",
             "initrd",
             "append",
+            "vga",
+            "vnc",
+            "firmware",
+            "firmware_vars",
             "qemu",
             "qemu_args",
             "serial",
@@ -45,7 +49,11 @@ final class VmConfigReader {
             "staging",
             "held_frames",
             "cpu_affinity",
-            "nice");
+            "nice",
+            "sync_rate",
+            "verify_epochs",
+            "compression",
+            "delta_cache");
 
     private VmConfigReader() {}
 
@@ -76,6 +84,10 @@ final class VmConfigReader {
         Optional<String> cpuModel = top.optional("cpu_model", Function.identity());
         String machine = top.get("machine", "pc", Function.identity());
         Optional<DirectBoot> boot = boot(top, path);
+        boolean vga = top.get("vga", false, Display::parseVga);
+        Optional<HostPort> vnc = top.optional("vnc", HostPort::parse);
+        Display display = top.build(() -> new Display(vga, vnc));
+        Optional<Uefi> uefi = uefi(top, path);
         String qemu = top.get("qemu", "qemu-system-x86_64", Function.identity());
         List<String> qemuArgs = top.list("qemu_args", Function.identity());
         Optional<Path> serial = top.optional("serial", path);
@@ -92,6 +104,8 @@ final class VmConfigReader {
                 disks,
                 nics,
                 boot,
+                display,
+                uefi,
                 qemu,
                 qemuArgs,
                 serial,
@@ -129,6 +143,32 @@ final class VmConfigReader {
         }
     }
 
+    private static Optional<Uefi> uefi(Section top, Function<String, Path> path) throws ConfigException {
+        Optional<Path> code = top.optional("firmware", text -> switch (text) {
+            case "bios" -> Path.of("");
+            case "uefi" -> Uefi.installed();
+            default -> path.apply(text);
+        });
+        Optional<Path> vars = top.optional("firmware_vars", path);
+        boolean isUefi = code.isPresent() && !code.get().equals(Path.of(""));
+        if (isUefi && vars.isEmpty()) {
+            throw top.error("firmware_vars", "is missing; name a file for what this VM's firmware keeps");
+        }
+        if (!isUefi && vars.isPresent()) {
+            throw top.error("firmware_vars", "has no use without firmware: uefi");
+        }
+        return isUefi ? Optional.of(new Uefi(code.get(), vars.orElseThrow())) : Optional.empty();
+    }
+
+    private static Copying copying(Section section) throws ConfigException {
+        Copying fallback = Copying.DEFAULT;
+        long syncRate = section.get("sync_rate", fallback.syncRateBytes(), Quantity::parseSize);
+        int verifyEpochs = section.get("verify_epochs", fallback.verifyEpochs(), Quantity::parseCount);
+        var compression = section.get("compression", fallback.compression(), Copying.Compression::parse);
+        long cache = section.get("delta_cache", fallback.cacheBytes(), Quantity::parseSize);
+        return section.build(() -> new Copying(syncRate, verifyEpochs, compression, cache));
+    }
+
     private static Protection protection(Section top) throws ConfigException {
         Optional<Section> given = top.section("protection", PROTECTION_KEYS);
         if (given.isEmpty()) {
@@ -147,6 +187,7 @@ final class VmConfigReader {
         long heldFramesBytes = section.get("held_frames", fallback.heldFramesBytes(), Quantity::parseSize);
         CpuList cpuAffinity = section.get("cpu_affinity", fallback.cpuAffinity(), CpuList::parse);
         int nice = section.get("nice", fallback.nice(), VmConfigReader::parseNice);
+        Copying copying = copying(section);
         return section.build(() -> new Protection(
                 epoch,
                 maxInFlight,
@@ -158,6 +199,7 @@ final class VmConfigReader {
                 stagingBytes,
                 heldFramesBytes,
                 cpuAffinity,
-                nice));
+                nice,
+                copying));
     }
 }

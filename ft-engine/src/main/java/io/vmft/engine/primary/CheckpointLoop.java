@@ -1,6 +1,7 @@
 package io.vmft.engine.primary;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
 import io.vmft.engine.EngineContext;
 import io.vmft.engine.EngineException;
 import io.vmft.engine.blk.BlkControl;
@@ -24,14 +25,14 @@ import io.vmft.kvm.Chunk;
 import io.vmft.kvm.Harvest;
 import io.vmft.proto.blk.v1.EpochReply;
 import io.vmft.proto.blk.v1.Refusal;
+import io.vmft.proto.checkpoint.Digests;
 import io.vmft.proto.checkpoint.Frame;
 import io.vmft.proto.checkpoint.FrameType;
-import io.vmft.proto.checkpoint.PagesPayload;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -69,6 +70,10 @@ final class CheckpointLoop {
     private final PauseSeals seals;
     private final Owner owner;
     private final CheckpointPipeline pipeline;
+    private final PageSender sender;
+
+    /** Of the epoch whose pages come now, if it is one to verify. */
+    private int @Nullable [] digests;
 
     /** An operator's pause; null while the guest is to run. */
     private @Nullable CompletableFuture<Long> standing;
@@ -110,6 +115,12 @@ final class CheckpointLoop {
         this.owner = owner;
         this.pipeline =
                 new CheckpointPipeline(firstEpoch, context.config().protection().maxInFlight());
+        this.sender = new PageSender(
+                context.vm(),
+                link,
+                context.config().protection().copying(),
+                context.config().protection().epoch(),
+                vm.tracker()::release);
     }
 
     /** The backup's memory is close enough: checkpoints begin. */
@@ -127,6 +138,7 @@ final class CheckpointLoop {
         vm.watchInput(null);
         vm.watchPauses(null);
         vm.tracker().voidCheckpoint(pipeline.openEpoch() - 1);
+        sender.close();
         if (standing != null) {
             standing.completeExceptionally(new EngineException(context.vm() + ": the backup was lost: " + reason));
         }
@@ -204,9 +216,17 @@ final class CheckpointLoop {
             vm.tracker().release(chunk.slot());
             return;
         }
-        ByteBuf payload = PagesPayload.join(chunk.pageCount(), chunk.pageIndexes(), chunk.pages());
-        link.send(new Frame(FrameType.PAGES, chunk.epoch(), payload))
-                .addListener(sent -> vm.tracker().release(chunk.slot()));
+        sender.pages(chunk);
+    }
+
+    /** What all of memory held in the pause of an epoch that is to be verified; before {@link #harvested}. */
+    void digests(int[] found) {
+        digests = found;
+    }
+
+    /** What was sent so far, and how. */
+    PageSender.Totals sent() {
+        return sender.totals();
     }
 
     void harvested(Harvest harvest) {
@@ -227,7 +247,8 @@ final class CheckpointLoop {
         saving = true;
         seals.arm(epoch);
         times.triggered(epoch, dueNanos, System.nanoTime());
-        vm.saveState(epoch)
+        digests = null;
+        vm.saveState(epoch, isToVerify(epoch))
                 .whenCompleteAsync(
                         (done, failure) -> {
                             saving = false;
@@ -252,6 +273,11 @@ final class CheckpointLoop {
                         context.loop());
     }
 
+    private boolean isToVerify(long epoch) {
+        int every = context.config().protection().copying().verifyEpochs();
+        return every > 0 && epoch % every == 0;
+    }
+
     private void run(List<PipelineAction> actions) {
         for (PipelineAction action : actions) {
             if (ended) {
@@ -268,7 +294,7 @@ final class CheckpointLoop {
                 // Done by PauseSeals, which does not wait for this thread.
             }
             case VoidPause(long epoch) -> vm.tracker().voidCheckpoint(epoch);
-            case Abort(long epoch) -> link.send(FrameType.ABORT, epoch);
+            case Abort(long epoch) -> sender.abort(epoch);
             case SendEnd(long epoch, long pages) -> sendEnd(epoch, pages);
             case Commit(long epoch) -> commit(epoch);
             case Release(long epoch) -> {
@@ -307,9 +333,17 @@ final class CheckpointLoop {
             return;
         }
         sendOutput(epoch);
-        link.send(FrameType.DEVICE_STATE, epoch, state);
-        link.send(FrameType.END, epoch, ByteBuffer.allocate(8).putLong(pages).array())
-                .addListener(written -> times.sent(epoch, System.nanoTime()));
+        sender.send(new Frame(FrameType.DEVICE_STATE, epoch, Unpooled.wrappedBuffer(state)));
+        if (digests != null) {
+            CRC32C ofState = new CRC32C();
+            ofState.update(state);
+            Digests all = new Digests((int) ofState.getValue(), digests);
+            sender.send(new Frame(FrameType.DIGESTS, epoch, all.payload()));
+            digests = null;
+        }
+        sender.end(
+                new Frame(FrameType.END, epoch, Unpooled.buffer(8).writeLong(pages)),
+                () -> times.sent(epoch, System.nanoTime()));
         pauseIfDue();
     }
 
@@ -319,7 +353,7 @@ final class CheckpointLoop {
         vm.copyHeldOutput(outputSentThrough, epoch, MAX_OUTPUT_BYTES - MAX_OUTPUT_BYTES / 8, frames);
         outputSentThrough = epoch;
         if (frames.isReadable()) {
-            link.send(new Frame(FrameType.OUTPUT, epoch, frames));
+            sender.send(new Frame(FrameType.OUTPUT, epoch, frames));
         } else {
             frames.release();
         }

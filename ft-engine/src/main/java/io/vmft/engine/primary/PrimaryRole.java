@@ -205,13 +205,20 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 stats.throttledMillis(),
                 stats.dirtyPagesLast(),
                 vm.heldFrames(),
+                0,
                 context.qemu().accelerator().toString(),
                 context.qemu().version(),
                 vm.pid(),
                 ProcessHandle.current().pid(),
                 current == null ? null : current.standby().toString(),
                 null,
-                takeOver);
+                takeOver,
+                copying(current));
+    }
+
+    private static EngineStatus.@Nullable Copying copying(@Nullable ProtectionSession current) {
+        PageSender.Totals sent = current == null ? null : current.sent();
+        return sent == null ? null : new EngineStatus.Copying(sent.dirtyBytes(), sent.sentBytes(), sent.compressing());
     }
 
     @Override
@@ -437,6 +444,13 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             session.chunk(chunk);
         } else {
             vm.tracker().release(chunk.slot());
+        }
+    }
+
+    @Override
+    public void digests(long epoch, int[] digests) {
+        if (session != null) {
+            session.digests(digests);
         }
     }
 

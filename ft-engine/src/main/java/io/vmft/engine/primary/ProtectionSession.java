@@ -26,6 +26,7 @@ import io.vmft.proto.engine.v1.Welcome;
 import java.io.IOException;
 import java.net.ConnectException;
 import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -163,6 +164,15 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
                         checkpoints().complete(frame.epoch());
                     }
                 }
+                case DIFFERS -> {
+                    String where = frame.payload().toString(StandardCharsets.UTF_8);
+                    log.error(
+                            "{}: generation {}: VERIFICATION FAILED, the backup is given up: {}",
+                            context.vm(),
+                            generation,
+                            where);
+                    end("the backup's memory is not the guest's: " + where);
+                }
                 default -> end("standby " + standby + " sent a " + frame.type() + " frame, which only a primary sends");
             }
         } catch (InvalidProtocolBufferException | IllegalStateException e) {
@@ -230,6 +240,7 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
                 Prepare.newBuilder()
                         .setGeneration(generation)
                         .setStandbyGeneration(record.getStandbyGeneration())
+                        .addAllBlockPages(vm.layout().blockPages())
                         .build()
                         .toByteArray());
     }
@@ -252,8 +263,13 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
         }
         phase = Phase.SYNCING;
         log.info("{}: generation {}: copying memory to {}", context.vm(), generation, backupHost);
-        FirstSync first =
-                new FirstSync(vm.ram(), vm.tracker(), to, step -> context.loop().execute(() -> progress(step)));
+        FirstSync first = new FirstSync(
+                vm.ram(),
+                vm.tracker(),
+                to,
+                new Pace(context.config().protection().copying().syncRateBytes(), System::nanoTime),
+                context.config().protection().epoch(),
+                step -> context.loop().execute(() -> progress(step)));
         sync = Thread.ofPlatform().name(context.vm() + "-sync").daemon().start(() -> {
             try {
                 first.run();
@@ -267,8 +283,10 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
     }
 
     private void progress(FirstSync.Progress step) {
-        progress = "round " + step.round() + ", " + step.sentPages() + " pages sent, " + step.dirtyPages() + " dirtied";
-        log.info("{}: first sync: {}", context.vm(), progress);
+        progress = step.inWords();
+        if (step.endsRound()) {
+            log.info("{}: first sync: {}", context.vm(), progress);
+        }
     }
 
     private void synced() {
@@ -295,6 +313,12 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
             vm.tracker().voidCheckpoint(epoch);
         } else {
             checkpoints.paused(epoch);
+        }
+    }
+
+    void digests(int[] digests) {
+        if (checkpoints != null) {
+            checkpoints.digests(digests);
         }
     }
 
@@ -343,7 +367,7 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
     /** Tells the backup that the VM was shut down; there is nothing to take over. */
     void sayBye(String reason) {
         if (link != null && phase != Phase.ENDED) {
-            link.send(FrameType.BYE, 0, reason.getBytes(java.nio.charset.StandardCharsets.UTF_8));
+            link.send(FrameType.BYE, 0, reason.getBytes(StandardCharsets.UTF_8));
         }
     }
 
@@ -390,6 +414,11 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
 
     HostPort standby() {
         return standby;
+    }
+
+    /** What was sent so far; null before the first checkpoint. */
+    PageSender.@Nullable Totals sent() {
+        return checkpoints == null ? null : checkpoints.sent();
     }
 
     long openEpoch() {

@@ -2,26 +2,18 @@ package io.vmft.engine.qemu;
 
 import io.vmft.engine.config.Fingerprint;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/**
- * The file QEMU loads as the PC's firmware. A QEMU that waits for a state does not load it, so the guest could not be reset after
- * a takeover unless it came with the state.
- */
+/** The file that is the PC's firmware; both hosts' must be the same. */
 final class Firmware {
-    /** The block QEMU keeps it in. */
-    static final String BLOCK = "pc.bios";
-
     private static final String DEFAULT = "bios-256k.bin";
-    private static final int MAX_BYTES = 16 << 20;
 
     private final Path file;
 
-    private Firmware(Path file) {
+    Firmware(Path file) {
         this.file = file;
     }
 
@@ -54,17 +46,6 @@ final class Firmware {
         }
         throw new QemuException("there is no firmware " + name + " where QEMU looks ("
                 + String.join(", ", folders.lines().toList()) + "); install it (Debian: seabios)");
-    }
-
-    RamBlock block() throws QemuException {
-        try {
-            if (Files.size(file) > MAX_BYTES) {
-                throw new QemuException("firmware " + file + " is larger than " + MAX_BYTES + " bytes");
-            }
-            return new RamBlock(BLOCK, ByteBuffer.wrap(Files.readAllBytes(file)));
-        } catch (IOException | IllegalArgumentException e) {
-            throw new QemuException("firmware " + file + " cannot be used: " + e.getMessage(), e);
-        }
     }
 
     String fact() throws QemuException {

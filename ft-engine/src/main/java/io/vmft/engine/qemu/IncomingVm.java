@@ -11,7 +11,6 @@ import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -31,21 +30,13 @@ public final class IncomingVm implements AutoCloseable {
     private final QemuProcess qemu;
     private final SocketChannel channel;
     private final String machineType;
-    private final List<RamBlock> roms;
 
-    private IncomingVm(
-            String vm,
-            QmpClient qmp,
-            QemuProcess qemu,
-            SocketChannel channel,
-            String machineType,
-            List<RamBlock> roms) {
+    private IncomingVm(String vm, QmpClient qmp, QemuProcess qemu, SocketChannel channel, String machineType) {
         this.vm = vm;
         this.qmp = qmp;
         this.qemu = qemu;
         this.channel = channel;
         this.machineType = machineType;
-        this.roms = roms;
     }
 
     /**
@@ -62,12 +53,11 @@ public final class IncomingVm implements AutoCloseable {
                             QmpClient.arguments().put("path", "/machine").put("property", "type"),
                             timeout)
                     .asText();
-            List<RamBlock> roms = roms(vm, qmp, qemu, timeout);
             Files.deleteIfExists(socket);
             qmp.call("migrate-incoming", QmpClient.arguments().put("uri", "unix:" + socket), timeout);
             SocketChannel channel = SocketChannel.open(UnixDomainSocketAddress.of(socket));
             Files.deleteIfExists(socket);
-            return new IncomingVm(vm, qmp, qemu, channel, machineType(type), roms);
+            return new IncomingVm(vm, qmp, qemu, channel, machineType(type));
         } catch (QmpException e) {
             throw new QemuException(vm + ": QEMU does not wait for a saved state: " + e.description(), e);
         } catch (IOException e) {
@@ -90,7 +80,7 @@ public final class IncomingVm implements AutoCloseable {
      * @throws IllegalArgumentException if {@code savedState} is not one; nothing was sent
      */
     public void restore(ByteBuffer savedState, Duration timeout) throws IOException, InterruptedException {
-        ByteBuffer stream = IncomingStream.of(machineType, roms, savedState);
+        ByteBuffer stream = IncomingStream.of(machineType, savedState);
         CompletableFuture<QmpEvent> resumed = qmp.nextEvent("RESUME");
         // When QEMU ends, QMP ends too; what counts then are its last words.
         CompletableFuture<Object> outcome = new CompletableFuture<>();
@@ -124,24 +114,6 @@ public final class IncomingVm implements AutoCloseable {
         } catch (IOException e) {
             LOG.debug("{}: closing the incoming socket", vm, e);
         }
-    }
-
-    /** A QEMU that waits leaves its firmware out: it expects it from the stream, like all memory. */
-    private static List<RamBlock> roms(String vm, QmpClient qmp, QemuProcess qemu, Duration timeout)
-            throws IOException, InterruptedException {
-        JsonNode listing =
-                qmp.call("human-monitor-command", QmpClient.arguments().put("command-line", "info ramblock"), timeout);
-        long expectedBytes = RamBlock.usedBytes(listing.asText(), Firmware.BLOCK);
-        if (expectedBytes < 0) {
-            return List.of();
-        }
-        List<String> line = qemu.commandLine();
-        RamBlock firmware = Firmware.find(Path.of(line.getFirst()), line).block();
-        if (firmware.contents().remaining() != expectedBytes) {
-            throw new QemuException(vm + ": QEMU has " + expectedBytes + " bytes of firmware, but its file has "
-                    + firmware.contents().remaining() + "; was it replaced? Start the standby again");
-        }
-        return List.of(firmware);
     }
 
     private QemuException notRestored(ExecutionException e, Duration timeout) throws InterruptedException {

@@ -7,11 +7,14 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.vmft.engine.config.Accelerator;
 import io.vmft.engine.config.DirectBoot;
 import io.vmft.engine.config.Disk;
+import io.vmft.engine.config.Display;
 import io.vmft.engine.config.Endpoint;
 import io.vmft.engine.config.Endpoint.HostPort;
 import io.vmft.engine.config.Endpoint.UnixPath;
 import io.vmft.engine.config.Nic;
+import io.vmft.engine.config.Uefi;
 import io.vmft.engine.config.VmConfig;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -21,9 +24,17 @@ import java.util.Set;
  * {@code -incoming}: ids and PCI addresses are fixed, so that one's device state fits the other.
  */
 public final class QemuCommandLine {
+    /** What QEMU calls guest RAM. */
+    public static final String RAM_ID = "ram0";
+
+    private static final String CODE_ID = "firmware-code";
+    private static final String VARS_ID = "firmware-vars";
+
     private static final ObjectMapper JSON = new ObjectMapper();
 
     /** Slot 1 is the chip set's, 2 is left for a display; cards of {@code qemu_args} take what is free. */
+    private static final int DISPLAY_SLOT = 0x02;
+
     private static final int FIRST_DISK_SLOT = 0x04;
 
     private static final int FIRST_NIC_SLOT = 0x10;
@@ -55,6 +66,7 @@ public final class QemuCommandLine {
         add("-name", "guest=" + config.name() + ",debug-threads=on");
         arguments.add("-nodefaults");
         arguments.add("-no-user-config");
+        config.uefi().ifPresent(this::addFlash);
         addMachine();
         addDisplay();
         addQmp();
@@ -74,7 +86,10 @@ public final class QemuCommandLine {
     }
 
     private void addMachine() {
-        add("-machine", info.machine() + ",memory-backend=ram0,dump-guest-core=off");
+        add(
+                "-machine",
+                info.machine() + ",memory-backend=" + RAM_ID + ",dump-guest-core=off"
+                        + (config.uefi().isPresent() ? ",pflash0=" + CODE_ID + ",pflash1=" + VARS_ID : ""));
         add("-accel", info.accelerator() == Accelerator.KVM ? "kvm" : "tcg");
         if (!info.cpuModel().isEmpty()) {
             add("-cpu", info.cpuModel());
@@ -84,17 +99,45 @@ public final class QemuCommandLine {
         add(
                 "-object",
                 node("qom-type", "memory-backend-file")
-                        .put("id", "ram0")
+                        .put("id", RAM_ID)
                         .put("size", config.memoryBytes())
                         .put("mem-path", runtime.ramFile().toString())
                         .put("share", true));
     }
 
+    /** Two chips: what the firmware is, and what it keeps. */
+    private void addFlash(Uefi uefi) {
+        addFlashChip(CODE_ID, uefi.code(), true);
+        addFlashChip(VARS_ID, uefi.vars(), false);
+    }
+
+    private void addFlashChip(String id, Path file, boolean readOnly) {
+        add(
+                "-blockdev",
+                node("driver", "file")
+                        .put("node-name", id + "-file")
+                        .put("filename", file.toString())
+                        .put("read-only", readOnly));
+        add(
+                "-blockdev",
+                node("driver", "raw")
+                        .put("node-name", id)
+                        .put("file", id + "-file")
+                        .put("read-only", readOnly));
+    }
+
     private void addDisplay() {
-        if (config.qemuArgs().stream().noneMatch(DISPLAYS::contains)) {
+        if (config.display().vnc().isPresent()) {
+            HostPort vnc = config.display().vnc().get();
+            String host = vnc.host().indexOf(':') >= 0 ? "[" + vnc.host() + "]" : vnc.host();
+            add("-vnc", host + ":" + (vnc.port() - Display.FIRST_VNC_PORT));
+        } else if (config.qemuArgs().stream().noneMatch(DISPLAYS::contains)) {
             add("-display", "none");
         }
-        if (!config.qemuArgs().contains("-vga")) {
+        if (config.display().vga()) {
+            add("-vga", "none");
+            add("-device", pciDevice("VGA", "vga0", DISPLAY_SLOT));
+        } else if (!config.qemuArgs().contains("-vga")) {
             add("-vga", "none");
         }
     }
@@ -154,7 +197,7 @@ public final class QemuCommandLine {
                 "addr",
                 node("type", "unix").put("path", runtime.nicSocket(index).toString()));
         add("-netdev", backend);
-        // Without an option ROM there is one RAM block less that a takeover would have to bring along.
+        // The guest boots from its disks; an option ROM would be memory to copy for nothing.
         add(
                 "-device",
                 pciDevice("virtio-net-pci", "nic" + index, FIRST_NIC_SLOT + index)

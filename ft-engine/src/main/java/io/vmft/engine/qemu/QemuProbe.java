@@ -56,8 +56,14 @@ public final class QemuProbe {
                 accelerator,
                 kvm.reason(),
                 cpuModel,
-                Firmware.find(binary, config.qemuArgs()).fact(),
+                firmware(config, binary).fact(),
                 seesHost ? hostProcessor() : "");
+    }
+
+    private static Firmware firmware(VmConfig config, Path binary) throws QemuException, InterruptedException {
+        return config.uefi().isPresent()
+                ? new Firmware(config.uefi().get().code())
+                : Firmware.find(binary, config.qemuArgs());
     }
 
     /** Resolves {@code qemu} as a shell would. */

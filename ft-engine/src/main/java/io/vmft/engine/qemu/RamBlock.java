@@ -1,44 +1,54 @@
 package io.vmft.engine.qemu;
 
-import java.nio.ByteBuffer;
+import com.fasterxml.jackson.databind.JsonNode;
+import io.vmft.engine.qmp.QmpClient;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * A piece of guest-visible memory outside the RAM file, such as the firmware's ROM.
+ * A piece of memory the guest can see, as QEMU's monitor lists it.
  *
  * @param name QEMU's, such as {@code pc.bios}
- * @param contents whole pages of 4 KiB, from position 0; read-only
+ * @param totalBytes what QEMU has mapped for it
  */
-public record RamBlock(String name, ByteBuffer contents) {
-    private static final int PAGE_BYTES = 4096;
-    private static final int MAX_NAME_LENGTH = 255;
+public record RamBlock(String name, long totalBytes) {
+    private static final long PAGE_BYTES = 4096;
+    private static final Pattern LINE =
+            Pattern.compile("(?m)^\\s*(\\S.*?)\\s+\\d+ \\wiB\\s+0x[0-9a-f]+\\s+0x[0-9a-f]+\\s+0x0*([0-9a-f]{1,15})\\b");
 
-    public RamBlock {
-        contents = contents.asReadOnlyBuffer().rewind();
-        if (name.isEmpty() || name.length() > MAX_NAME_LENGTH) {
-            throw new IllegalArgumentException("\"" + name + "\" is not a RAM block's name");
-        }
-        if (contents.limit() == 0 || contents.limit() % PAGE_BYTES != 0) {
-            throw new IllegalArgumentException(name + ": " + contents.limit() + " bytes are not whole pages");
-        }
+    /** Asks QEMU. */
+    public static List<RamBlock> list(QmpClient qmp, Duration timeout) throws IOException, InterruptedException {
+        JsonNode listing =
+                qmp.call("human-monitor-command", QmpClient.arguments().put("command-line", "info ramblock"), timeout);
+        return parse(listing.asText());
     }
 
-    /** A view with a position of its own. */
-    @Override
-    public ByteBuffer contents() {
-        return contents.duplicate();
+    /** Reads what the monitor's {@code info ramblock} prints. */
+    static List<RamBlock> parse(String listing) {
+        List<RamBlock> blocks = new ArrayList<>();
+        Matcher matcher = LINE.matcher(listing);
+        while (matcher.find()) {
+            blocks.add(new RamBlock(matcher.group(1), Long.parseLong(matcher.group(2), 16)));
+        }
+        return blocks;
     }
 
     /**
-     * Finds a block's length in what the monitor's {@code info ramblock} prints.
+     * The first block that the library did not see QEMU map.
      *
-     * @return bytes; -1 if there is no such block
+     * @param guestRam the block that is guest RAM
+     * @param seenPages pages of those it saw
      */
-    static long usedBytes(String listing, String name) {
-        Matcher matcher = Pattern.compile(
-                        "(?m)^\\s*" + Pattern.quote(name) + "\\s+\\d+ \\wiB\\s+0x[0-9a-f]+\\s+0x0*([0-9a-f]{1,15})\\s")
-                .matcher(listing);
-        return matcher.find() ? Long.parseLong(matcher.group(1), 16) : -1;
+    public static Optional<RamBlock> firstMissing(List<RamBlock> blocks, String guestRam, List<Long> seenPages) {
+        List<Long> unclaimed = new ArrayList<>(seenPages);
+        return blocks.stream()
+                .filter(block -> !block.name().equals(guestRam))
+                .filter(block -> !unclaimed.remove((Long) ((block.totalBytes() + PAGE_BYTES - 1) / PAGE_BYTES)))
+                .findFirst();
     }
 }

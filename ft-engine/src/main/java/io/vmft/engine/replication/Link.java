@@ -60,6 +60,11 @@ public final class Link {
         return send(new Frame(type, epoch, Unpooled.wrappedBuffer(payload)));
     }
 
+    /** Runs something on the event loop. */
+    public void execute(Runnable task) {
+        channel.eventLoop().execute(task);
+    }
+
     /** A buffer for a frame's payload. */
     public ByteBuf buffer(int lengthBytes) {
         return channel.alloc().directBuffer(lengthBytes, lengthBytes);

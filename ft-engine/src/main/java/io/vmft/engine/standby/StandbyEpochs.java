@@ -2,11 +2,17 @@ package io.vmft.engine.standby;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.handler.codec.CorruptedFrameException;
-import io.vmft.proto.checkpoint.Frame;
+import io.netty.util.collection.LongObjectHashMap;
+import io.vmft.engine.replication.PageUnpacker;
+import io.vmft.proto.checkpoint.Digests;
+import io.vmft.proto.checkpoint.PackedPages;
 import io.vmft.proto.checkpoint.PagesPayload;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Iterator;
 import java.util.List;
+import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,6 +24,12 @@ import org.jspecify.annotations.Nullable;
  * sends throws {@link CorruptedFrameException}: the session must end; what was complete stays usable.
  */
 public final class StandbyEpochs implements AutoCloseable {
+    /** Where a page's content is; a negative offset: it is all zeroes. */
+    private record PageAt(ByteBuf payload, int offset) {}
+
+    /** An epoch at which the image stands, and what the primary's memory was then. */
+    public record Due(long epoch, Digests digests) {}
+
     private static final class Staged {
         final long epoch;
         final List<PagesPayload> pages = new ArrayList<>();
@@ -25,14 +37,40 @@ public final class StandbyEpochs implements AutoCloseable {
         @Nullable
         ByteBuf deviceState;
 
+        @Nullable
+        Digests digests;
+
         long pageCount;
+        long pageBytes;
+        /** Where each page's content is; null until the first page comes that is packed relative to what was before. */
+        @Nullable
+        LongObjectHashMap<PageAt> index;
 
         Staged(long epoch) {
             this.epoch = epoch;
         }
 
         long bytes() {
-            return pageCount * (8 + Frame.PAGE_BYTES) + (deviceState == null ? 0 : deviceState.capacity());
+            return pageBytes + (deviceState == null ? 0 : deviceState.capacity());
+        }
+
+        void add(PagesPayload part) {
+            pages.add(part);
+            pageCount += part.count();
+            pageBytes += part.payload().readableBytes();
+        }
+
+        /** Of a whole checkpoint. */
+        LongObjectHashMap<PageAt> index() {
+            LongObjectHashMap<PageAt> current = index;
+            if (current == null) {
+                LongObjectHashMap<PageAt> made = new LongObjectHashMap<>(Math.max(8, (int) pageCount * 2));
+                pages.forEach(part ->
+                        part.forEach((page, offset) -> made.put(page, new PageAt(part.payload(), offset))));
+                index = made;
+                current = made;
+            }
+            return current;
         }
 
         void release() {
@@ -55,6 +93,9 @@ public final class StandbyEpochs implements AutoCloseable {
     private @Nullable Staged open;
     private long foldedEpoch;
     private @Nullable ByteBuf foldedState;
+    private final PageUnpacker unpacker = new PageUnpacker();
+    private long committed;
+    private @Nullable Due due;
 
     public StandbyEpochs(RamImage image) {
         this.image = image;
@@ -75,10 +116,61 @@ public final class StandbyEpochs implements AutoCloseable {
     public void pages(long epoch, ByteBuf payload) {
         try {
             Staged staged = opened(epoch);
-            PagesPayload part = PagesPayload.parse(payload, image.pages());
+            staged.add(PagesPayload.parse(payload, image.pages()));
             payload.retain();
-            staged.pages.add(part);
-            staged.pageCount += part.count();
+        } finally {
+            payload.release();
+        }
+    }
+
+    /** Pages made smaller; they are made whole at once. */
+    public void packedPages(long epoch, ByteBuf payload) {
+        try {
+            Staged staged = opened(epoch);
+            PackedPages packed = PackedPages.parse(payload, image.pages());
+            int bytes = PageUnpacker.unpackedBytes(packed);
+            ByteBuf whole = payload.alloc().directBuffer(bytes, bytes);
+            try {
+                unpacker.unpack(packed, this::newestContent, whole);
+                staged.add(PagesPayload.parse(whole, image.pages()));
+                whole.retain();
+            } finally {
+                whole.release();
+            }
+        } finally {
+            payload.release();
+        }
+    }
+
+    /** What a page held after all that was received before the open checkpoint. */
+    private void newestContent(long page, byte[] target) {
+        for (Iterator<Staged> newestFirst = complete.descendingIterator(); newestFirst.hasNext(); ) {
+            PageAt at = newestFirst.next().index().get(page);
+            if (at != null) {
+                if (at.offset() < 0) {
+                    Arrays.fill(target, (byte) 0);
+                } else {
+                    at.payload().getBytes(at.offset(), target);
+                }
+                return;
+            }
+        }
+        image.getPage(page, target);
+    }
+
+    /** What the primary's memory and device state were at the end of the open checkpoint. */
+    public void digests(long epoch, ByteBuf payload) {
+        try {
+            Staged staged = opened(epoch);
+            Digests digests = Digests.parse(payload, image.pages());
+            CRC32C crc = new CRC32C();
+            if (staged.deviceState != null) {
+                crc.update(staged.deviceState.nioBuffer());
+            }
+            if ((int) crc.getValue() != digests.deviceState()) {
+                throw new CorruptedFrameException("epoch " + epoch + ": the device state is not the one QEMU saved");
+            }
+            staged.digests = digests;
         } finally {
             payload.release();
         }
@@ -115,13 +207,36 @@ public final class StandbyEpochs implements AutoCloseable {
         }
     }
 
-    /** Epochs up to this one are committed: folds them. */
+    /** Epochs up to this one are committed: folds them, up to one that is to be verified first. */
     public void committed(long epoch) {
         if (epoch > newestComplete()) {
             throw new CorruptedFrameException(
                     "epoch " + epoch + " is said to be committed, the newest complete one is " + newestComplete());
         }
-        foldUpTo(epoch);
+        committed = Math.max(committed, epoch);
+        foldCommitted();
+    }
+
+    /** What the image must be equal to now, before it is folded further; null: nothing. */
+    public @Nullable Due verificationDue() {
+        return due;
+    }
+
+    /** The image was looked through. */
+    public void verified() {
+        due = null;
+        foldCommitted();
+    }
+
+    private void foldCommitted() {
+        for (Staged next = complete.peekFirst();
+                due == null && next != null && next.epoch <= committed;
+                next = complete.peekFirst()) {
+            foldFirst();
+            if (next.digests != null) {
+                due = new Due(next.epoch, next.digests);
+            }
+        }
     }
 
     /** What a takeover may choose from; null while no checkpoint is complete. */
@@ -139,6 +254,7 @@ public final class StandbyEpochs implements AutoCloseable {
      * @return the device state of that epoch; stays owned by this object
      */
     public ByteBuf goTo(long epoch) {
+        due = null;
         foldUpTo(epoch);
         if (foldedEpoch != epoch || foldedState == null) {
             throw new IllegalStateException("cannot go to epoch " + epoch + ": the image stands at " + foldedEpoch);
@@ -201,22 +317,30 @@ public final class StandbyEpochs implements AutoCloseable {
 
     private void foldUpTo(long epoch) {
         for (Staged next = complete.peekFirst(); next != null && next.epoch <= epoch; next = complete.peekFirst()) {
-            complete.removeFirst();
-            for (PagesPayload part : next.pages) {
-                fold(part);
-                part.payload().release();
-            }
-            if (foldedState != null) {
-                foldedState.release();
-            }
-            foldedState = next.deviceState;
-            foldedEpoch = next.epoch;
+            foldFirst();
         }
     }
 
-    private void fold(PagesPayload part) {
-        for (int i = 0; i < part.count(); i++) {
-            image.setPage(part.index(i), part.payload(), part.pageOffset(i));
+    private void foldFirst() {
+        Staged next = complete.removeFirst();
+        for (PagesPayload part : next.pages) {
+            fold(part);
+            part.payload().release();
         }
+        if (foldedState != null) {
+            foldedState.release();
+        }
+        foldedState = next.deviceState;
+        foldedEpoch = next.epoch;
+    }
+
+    private void fold(PagesPayload part) {
+        part.forEach((index, offset) -> {
+            if (offset < 0) {
+                image.setZero(index);
+            } else {
+                image.setPage(index, part.payload(), offset);
+            }
+        });
     }
 }

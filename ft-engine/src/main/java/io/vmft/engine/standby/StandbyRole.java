@@ -31,10 +31,12 @@ import io.vmft.proto.engine.v1.Ready;
 import io.vmft.proto.engine.v1.Welcome;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -82,7 +84,9 @@ public final class StandbyRole implements Role, LinkListener {
 
     private final EngineContext context;
     private final TookOver tookOver;
-    private final long maxStagedBytes;
+    /** From when the VM's memory is known. */
+    private long maxStagedBytes;
+
     private final CompletableFuture<Void> gone = new CompletableFuture<>();
 
     private State state = State.WAITING;
@@ -95,13 +99,17 @@ public final class StandbyRole implements Role, LinkListener {
     private String primaryHost = "";
     private Prepare prepared = Prepare.getDefaultInstance();
     private long completed;
+    private @Nullable Verification verification;
+    /** Complete epochs that the primary was not told of yet. */
+    private final List<Long> unanswered = new ArrayList<>();
+
+    private long verified;
+    /** When the end of each epoch came that a takeover may still go to. */
+    private final TreeMap<Long, Long> endedNanos = new TreeMap<>();
 
     public StandbyRole(EngineContext context, TookOver tookOver) {
         this.context = context;
         this.tookOver = tookOver;
-        this.maxStagedBytes = STAGING_SLACK_BYTES
-                + context.config().protection().maxInFlight()
-                        * (context.config().memoryBytes() + context.config().memoryBytes() / 64);
     }
 
     /** Listens; completes with the address when primaries may connect. */
@@ -126,7 +134,7 @@ public final class StandbyRole implements Role, LinkListener {
         }
     }
 
-    /** INVARIANT: an honest primary has at most {@code max_in_flight} epochs here, each no larger than the guest's RAM. */
+    /** INVARIANT: an honest primary has at most {@code max_in_flight} epochs here, each no larger than the guest's memory. */
     private ByteBuf allocate(FrameType type, int lengthBytes) {
         if (epochs != null && epochs.stagedBytes() + lengthBytes > maxStagedBytes) {
             throw new CorruptedFrameException("more than " + maxStagedBytes + " bytes of checkpoints staged");
@@ -156,6 +164,9 @@ public final class StandbyRole implements Role, LinkListener {
             case PREPARE -> prepare(from, Prepare.parseFrom(ByteBufUtil.getBytes(frame.payload())));
             case SYNC_PAGES -> epochs().syncPages(frame.payload().retain());
             case PAGES -> epochs().pages(frame.epoch(), frame.payload().retain());
+            case PACKED_PAGES ->
+                epochs().packedPages(frame.epoch(), frame.payload().retain());
+            case DIGESTS -> epochs().digests(frame.epoch(), frame.payload().retain());
             case DEVICE_STATE ->
                 epochs().deviceState(frame.epoch(), frame.payload().retain());
             case END -> {
@@ -165,8 +176,14 @@ public final class StandbyRole implements Role, LinkListener {
                 }
                 epochs().end(frame.epoch(), frame.payload().readLong());
                 completed++;
+                endedNanos.put(frame.epoch(), System.nanoTime());
                 state = State.HOLDING;
-                from.send(FrameType.COMPLETE, frame.epoch());
+                if (verification == null) {
+                    from.send(FrameType.COMPLETE, frame.epoch());
+                } else {
+                    // While the image stands still, what is staged must not grow without end: the primary waits.
+                    unanswered.add(frame.epoch());
+                }
             }
             case OUTPUT -> keepFrames(frame, FramesUnderWay::output);
             case INPUT -> keepFrames(frame, FramesUnderWay::input);
@@ -174,6 +191,8 @@ public final class StandbyRole implements Role, LinkListener {
             case COMMITTED -> {
                 epochs().committed(frame.epoch());
                 frames.committed(frame.epoch());
+                endedNanos.headMap(frame.epoch()).clear();
+                verifyIfDue(from);
             }
             case BYE -> {
                 log.info("{}: {}", context.vm(), frame.payload().toString(StandardCharsets.UTF_8));
@@ -182,6 +201,55 @@ public final class StandbyRole implements Role, LinkListener {
             }
             default -> throw new CorruptedFrameException(frame.type() + " from a primary");
         }
+    }
+
+    private void verifyIfDue(Link from) {
+        StandbyEpochs.Due due = epochs().verificationDue();
+        if (due != null && verification == null) {
+            verification = new Verification(due, guest().ram());
+            verifyOn(from, verification);
+        }
+    }
+
+    private void verifyOn(Link from, Verification running) {
+        if (running != verification || from != primary) {
+            return;
+        }
+        if (running.step()) {
+            context.loop().execute(() -> verifyOn(from, running));
+            return;
+        }
+        verification = null;
+        if (!running.isEqual()) {
+            differs(from, running);
+            return;
+        }
+        verified++;
+        epochs().verified();
+        unanswered.forEach(epoch -> from.send(FrameType.COMPLETE, epoch));
+        unanswered.clear();
+        verifyIfDue(from);
+    }
+
+    /** Memory that is wrong must not run: this is no backup any more, until a new first sync. */
+    private void differs(Link from, Verification failed) {
+        String where = failed.inWords();
+        log.error(
+                "{}: generation {}: VERIFICATION FAILED, this is no backup any more: {}",
+                context.vm(),
+                prepared.getStandbyGeneration(),
+                where);
+        reset();
+        from.send(FrameType.DIFFERS, failed.epoch(), where.getBytes(StandardCharsets.UTF_8))
+                .addListener(sent -> from.close("verification failed " + where));
+    }
+
+    private GuestVm guest() {
+        GuestVm current = vm;
+        if (current == null) {
+            throw new IllegalStateException("a checkpoint before READY");
+        }
+        return current;
     }
 
     private void keepFrames(Frame frame, KeepFrames how) {
@@ -251,8 +319,16 @@ public final class StandbyRole implements Role, LinkListener {
             started.close();
             return;
         }
-        if (started == null) {
-            String why = failure == null ? "no reason given" : String.valueOf(failure.getMessage());
+        if (started == null || !hasLayout(started, prepared)) {
+            String why;
+            if (started != null) {
+                why = "its QEMU has memory of " + started.layout().blockPages()
+                        + " pages beside guest RAM, the primary's " + prepared.getBlockPagesList()
+                        + "; use the same QEMU, firmware and devices on both hosts";
+                started.close();
+            } else {
+                why = failure == null ? "no reason given" : String.valueOf(failure.getMessage());
+            }
             log.error("{}: cannot get ready: {}", context.vm(), why);
             from.send(
                     FrameType.READY,
@@ -262,12 +338,19 @@ public final class StandbyRole implements Role, LinkListener {
         }
         vm = started;
         epochs = new StandbyEpochs(started.ram());
+        long memoryBytes = started.ram().pages() * Frame.PAGE_BYTES;
+        maxStagedBytes =
+                STAGING_SLACK_BYTES + context.config().protection().maxInFlight() * (memoryBytes + memoryBytes / 64);
         completed = 0;
         state = State.SYNCING;
         started.listen(new StandbyVmEvents(this::qemuDied));
         log.info("{}: generation {}: ready for {}", context.vm(), prepared.getStandbyGeneration(), primaryHost);
         from.send(FrameType.READY, 0, Ready.getDefaultInstance().toByteArray());
         look(started);
+    }
+
+    private static boolean hasLayout(GuestVm started, Prepare prepared) {
+        return started.layout().blockPages().equals(prepared.getBlockPagesList());
     }
 
     /** Once a second: is the VM's data there? Also keeps the way to the block server open, so that a takeover need not. */
@@ -328,6 +411,8 @@ public final class StandbyRole implements Role, LinkListener {
 
     private void primaryLost(String reason) {
         primary = null;
+        verification = null;
+        unanswered.clear();
         StandbyEpochs held = epochs;
         StandbyEpochs.Range range = held == null ? null : held.takeOverRange();
         if (held == null || range == null || state != State.HOLDING) {
@@ -416,7 +501,8 @@ public final class StandbyRole implements Role, LinkListener {
             throw new IllegalStateException("taking over without a VM");
         }
         byte[] deviceState = ByteBufUtil.getBytes(held.goTo(reply.getEpoch()));
-        guest.restore(deviceState)
+        Long arrived = endedNanos.get(reply.getEpoch());
+        guest.restore(deviceState, arrived == null ? 0 : System.nanoTime() - arrived)
                 .whenCompleteAsync(
                         (running, failed) -> {
                             if (failed != null) {
@@ -457,6 +543,9 @@ public final class StandbyRole implements Role, LinkListener {
 
     /** Forgets the primary and its VM; another may come. */
     private void reset() {
+        endedNanos.clear();
+        verification = null;
+        unanswered.clear();
         frames.close();
         if (epochs != null) {
             epochs.close();
@@ -540,12 +629,14 @@ public final class StandbyRole implements Role, LinkListener {
                 0,
                 0,
                 0,
+                verified,
                 context.qemu().accelerator().toString(),
                 context.qemu().version(),
                 vm == null ? 0 : vm.pid(),
                 ProcessHandle.current().pid(),
                 primary == null ? null : primary.peer(),
                 listening == null ? null : String.valueOf(listening.localAddress()),
+                null,
                 null);
     }
 

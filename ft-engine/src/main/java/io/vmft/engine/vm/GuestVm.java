@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.EventLoop;
+import io.vmft.config.Quantity;
 import io.vmft.engine.EngineContext;
 import io.vmft.engine.config.Nic;
 import io.vmft.engine.config.VmConfig;
@@ -14,6 +15,7 @@ import io.vmft.engine.qemu.QemuCommandLine;
 import io.vmft.engine.qemu.QemuExit;
 import io.vmft.engine.qemu.QemuProcess;
 import io.vmft.engine.qemu.QemuRuntime;
+import io.vmft.engine.qemu.RamBlock;
 import io.vmft.engine.qmp.QmpClient;
 import io.vmft.engine.qmp.QmpEvent;
 import io.vmft.engine.qmp.QmpListener;
@@ -21,6 +23,7 @@ import io.vmft.engine.thread.PauseThreads;
 import io.vmft.kvm.Chunk;
 import io.vmft.kvm.Harvest;
 import io.vmft.kvm.Hello;
+import io.vmft.kvm.RamLayout;
 import io.vmft.kvm.Tracker;
 import io.vmft.kvm.TrackerConfig;
 import io.vmft.proto.checkpoint.NetFrames;
@@ -32,6 +35,7 @@ import java.nio.file.Files;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -57,6 +61,8 @@ public final class GuestVm implements AutoCloseable {
     private static final Duration RESTORE_TIMEOUT = Duration.ofSeconds(30);
     private static final int SLOT_PAGES = 512;
     private static final int MAX_SLOTS = 128;
+    /** For memory beside guest RAM: video memory, firmware, option ROMs. Only what there is takes memory. */
+    private static final long BLOCKS_BYTES = 1L << 30;
 
     private static final class Unheard implements VmEvents {
         @Override
@@ -87,6 +93,7 @@ public final class GuestVm implements AutoCloseable {
     private final List<NetGate> gates = new ArrayList<>();
 
     private @Nullable GuestRam ram;
+    private @Nullable RamLayout layout;
     private @Nullable Tracker tracker;
     private @Nullable QemuProcess qemu;
     private @Nullable QmpClient qmp;
@@ -128,6 +135,9 @@ public final class GuestVm implements AutoCloseable {
     }
 
     private void open(EngineContext context) throws IOException, InterruptedException {
+        if (config.uefi().isPresent()) {
+            config.uefi().get().prepare();
+        }
         ram = GuestRam.create(paths.ramFile(), config.memoryBytes());
         int slots = Math.clamp(
                 config.protection().stagingBytes() / ((long) SLOT_PAGES * TrackerConfig.PAGE_BYTES), 2, MAX_SLOTS);
@@ -138,6 +148,8 @@ public final class GuestVm implements AutoCloseable {
                         paths.stateFile(),
                         paths.ramFile(),
                         config.memoryBytes(),
+                        paths.blocksFile(),
+                        BLOCKS_BYTES,
                         slots,
                         SLOT_PAGES,
                         PAUSE_TIMEOUT),
@@ -168,9 +180,30 @@ public final class GuestVm implements AutoCloseable {
             }
             threads.enlistQemu(started.pid());
         }
+        learnLayout(opened);
         if (runtime.incoming()) {
             incoming = IncomingVm.prepare(
                     config.name(), present(qmp), present(qemu), runtime.incomingSocket(), START_TIMEOUT);
+        }
+    }
+
+    /** QEMU answers, so its machine is made: from here on its memory stays as it is. */
+    private void learnLayout(Tracker opened) throws IOException, InterruptedException {
+        RamLayout made;
+        try {
+            made = opened.freeze().get(START_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (ExecutionException | TimeoutException e) {
+            throw new IOException(config.name() + ": libvmft does not tell what memory QEMU has: " + e.getMessage(), e);
+        }
+        layout = made;
+        ram().add(paths.blocksFile(), made);
+        List<RamBlock> blocks = RamBlock.list(present(qmp), START_TIMEOUT);
+        Optional<RamBlock> untracked = RamBlock.firstMissing(blocks, QemuCommandLine.RAM_ID, made.blockPages());
+        if (untracked.isPresent()) {
+            throw new IOException(config.name() + ": memory " + untracked.get().name() + " of "
+                    + Quantity.sizeInWords(untracked.get().totalBytes())
+                    + " is neither guest RAM nor QEMU's own, so it cannot be copied to a backup; remove the device or backend "
+                    + "that brings it from qemu_args");
         }
     }
 
@@ -198,6 +231,11 @@ public final class GuestVm implements AutoCloseable {
         return present(ram);
     }
 
+    /** What memory the guest has. */
+    public RamLayout layout() {
+        return present(layout);
+    }
+
     public Tracker tracker() {
         return present(tracker);
     }
@@ -206,10 +244,14 @@ public final class GuestVm implements AutoCloseable {
         return qemu == null ? 0 : qemu.pid();
     }
 
-    /** Completes when QEMU has gone on after the pause; fails if it could not save its state. */
-    public CompletableFuture<JsonNode> saveState(long epoch) {
+    /**
+     * Completes when QEMU has gone on after the pause; fails if it could not save its state.
+     *
+     * @param digests whether {@link VmEvents#digests} shall tell what all of memory holds; reading it makes the pause longer
+     */
+    public CompletableFuture<JsonNode> saveState(long epoch, boolean digests) {
         try {
-            tracker().arm(epoch);
+            tracker().arm(epoch, digests);
         } catch (IOException e) {
             return CompletableFuture.failedFuture(e);
         }
@@ -224,13 +266,19 @@ public final class GuestVm implements AutoCloseable {
         return Files.readAllBytes(paths.stateFile());
     }
 
-    /** Feeds a saved state to a QEMU that waits for one; completes when the VM runs. */
-    public CompletableFuture<Void> restore(byte[] state) {
+    /**
+     * Feeds a saved state to a QEMU that waits for one; completes when the VM runs.
+     *
+     * @param ageNanos of the state: the guest's clocks go on that much later
+     */
+    public CompletableFuture<Void> restore(byte[] state, long ageNanos) {
         IncomingVm waiting = present(incoming);
         CompletableFuture<Void> running = new CompletableFuture<>();
         Thread.ofVirtual().name(config.name() + "-restore").start(() -> {
             try {
+                tracker().clockAhead(ageNanos);
                 waiting.restore(ByteBuffer.wrap(state), RESTORE_TIMEOUT);
+                tracker().clockAhead(0);
                 running.complete(null);
             } catch (IOException | InterruptedException | RuntimeException e) {
                 running.completeExceptionally(e);
@@ -448,6 +496,11 @@ public final class GuestVm implements AutoCloseable {
         @Override
         public void chunk(Chunk chunk) {
             loop.execute(() -> events.chunk(chunk));
+        }
+
+        @Override
+        public void digests(long epoch, int[] digests) {
+            loop.execute(() -> events.digests(epoch, digests));
         }
 
         @Override

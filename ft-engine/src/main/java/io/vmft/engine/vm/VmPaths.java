@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  * Where one VM's engine keeps its files on this host. Holding it means being the only engine of that VM on this host: a lock in the run
  * directory says so, and it goes when the process does.
  *
- * <p>Sockets lie in {@code RUN_DIR/VM}; guest RAM, staging and device state, which must be memory, in a folder of their own on
+ * <p>Sockets lie in {@code RUN_DIR/VM}; guest memory, staging and device state, which must be memory, in a folder of their own on
  * {@code /dev/shm}, named after the run directory so that what a killed engine left is found and removed by the next one.
  */
 public final class VmPaths implements AutoCloseable {
@@ -76,6 +76,11 @@ public final class VmPaths implements AutoCloseable {
 
     public Path ramFile() {
         return memory.resolve("ram");
+    }
+
+    /** Where memory beside guest RAM lies. */
+    public Path blocksFile() {
+        return memory.resolve("blocks");
     }
 
     public Path stagingFile() {

@@ -93,7 +93,7 @@ class BackPressureIT {
     }
 
     private static String protection(String epoch, int standbyPort, int listenPort) {
-        return ("protection: {epoch: %s, failure_timeout: 20s, staging: 4M, standbys: [\"127.0.0.1:%d\"],"
+        return ("protection: {epoch: %s, failure_timeout: 20s, staging: 4M, compression: never, standbys: [\"127.0.0.1:%d\"],"
                         + " listen: \"127.0.0.1:%d\"}")
                 .formatted(epoch, standbyPort, listenPort);
     }

@@ -22,8 +22,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * Stands between primary and standby. Once told, it replaces the last page of every checkpoint frame by a second copy of the first: well-formed,
- * rightly checksummed, and wrong.
+ * Stands between primary and standby. Once told, it replaces the last page that is not zero of every checkpoint frame by a second copy of
+ * the first of them: well-formed, rightly checksummed, and wrong.
  */
 final class PageDroppingProxy implements AutoCloseable {
     private final MultiThreadIoEventLoopGroup group = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
@@ -54,6 +54,10 @@ final class PageDroppingProxy implements AutoCloseable {
 
     void dropPagesFromNowOn() {
         dropping = true;
+    }
+
+    void dropNoMore() {
+        dropping = false;
     }
 
     int dropped() {
@@ -103,13 +107,21 @@ final class PageDroppingProxy implements AutoCloseable {
 
     private void dropLastPage(ByteBuf payload) {
         int count = payload.getInt(0);
-        if (count < 2) {
+        int stored = payload.getInt(4);
+        if (stored < 2) {
             return;
         }
-        int indexes = Frame.PAGES_PREFIX_BYTES;
-        int pages = indexes + 8 * count;
-        payload.setLongLE(indexes + 8 * (count - 1), payload.getLongLE(indexes));
-        payload.setBytes(pages + (count - 1) * Frame.PAGE_BYTES, payload, pages, Frame.PAGE_BYTES);
+        int first = -1;
+        int last = -1;
+        for (int at = Frame.PAGES_PREFIX_BYTES; at < Frame.PAGES_PREFIX_BYTES + 8 * count; at += 8) {
+            if (payload.getLongLE(at) >= 0) {
+                first = first < 0 ? at : first;
+                last = at;
+            }
+        }
+        int pages = Frame.PAGES_PREFIX_BYTES + 8 * count;
+        payload.setLongLE(last, payload.getLongLE(first));
+        payload.setBytes(pages + (stored - 1) * Frame.PAGE_BYTES, payload, pages, Frame.PAGE_BYTES);
         dropped.incrementAndGet();
     }
 

@@ -7,9 +7,11 @@ import static io.vmft.engine.cluster.TestCluster.status;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import io.vmft.engine.Engine;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -20,6 +22,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class RamEqualityIT {
     private static final int COMPARISONS = 10;
     private static final int EPOCHS_BETWEEN = 50;
+    private static final long SLOW_BYTES_PER_SECOND = 8 << 20;
 
     @TempDir
     Path directory;
@@ -39,6 +42,88 @@ class RamEqualityIT {
                 compare(cluster, primary, standby);
             }
             assertThat(status(primary).path("epochs").asLong()).isGreaterThanOrEqualTo(COMPARISONS * EPOCHS_BETWEEN);
+        }
+    }
+
+    @Test
+    void compressedPagesAddUpToTheSameMemory() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            String more = protection(port, port).replace("{", "{compression: always, delta_cache: 8M, ");
+            Path file = cluster.file("eq", "tcg", more);
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            for (int i = 0; i < 3; i++) {
+                awaitEpochs(primary, EPOCHS_BETWEEN);
+                compare(cluster, primary, standby);
+            }
+            JsonNode copying = status(primary).path("copying");
+            assertThat(copying.path("compressing").asBoolean()).isTrue();
+            assertThat(copying.path("sent_bytes").asLong())
+                    .isPositive()
+                    .isLessThan(copying.path("dirty_bytes").asLong() / 2);
+        }
+    }
+
+    @Test
+    void pagesAreCompressedWhileTheLinkIsTooSlowForThem() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory);
+                SlowProxy slow = new SlowProxy(port)) {
+            Path file = cluster.file("eq", "tcg", protection(slow.port(), port));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            slow.limit(SLOW_BYTES_PER_SECOND);
+            await().atMost(TestCluster.PATIENCE)
+                    .until(() ->
+                            status(primary).path("copying").path("compressing").asBoolean());
+            awaitEpochs(primary, 20);
+            compare(cluster, primary, standby);
+        }
+    }
+
+    @Test
+    void everyFifthEpochIsVerifiedAndWhatIsLostOnTheWayEndsTheBackup() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory);
+                PageDroppingProxy proxy = new PageDroppingProxy(port)) {
+            String more = protection(proxy.port(), port).replace("{", "{verify_epochs: 5, compression: never, ");
+            Path file = cluster.file("verify", "tcg", more);
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            long generation = status(primary).path("generation").asLong();
+            await().until(() -> status(standby).path("verified_epochs").asLong() >= 10);
+            assertThat(status(primary).path("generation").asLong()).isEqualTo(generation);
+
+            proxy.dropPagesFromNowOn();
+            await().until(() ->
+                    proxy.dropped() > 0 && status(primary).path("generation").asLong() > generation);
+            proxy.dropNoMore();
+            // A new first sync, and it is a backup again.
+            awaitProtected(primary);
+            long verified = status(standby).path("verified_epochs").asLong();
+            await().until(() -> status(standby).path("verified_epochs").asLong() > verified + 3);
+            assertThat(status(standby).path("role").asText()).isEqualTo("standby");
+        }
+    }
+
+    @Test
+    void theFirstCopyIsPacedAndItsProgressIsShown() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            // The guest has touched some 20 MiB.
+            Path file = cluster.file("pace", "tcg", protection(port, port).replace("{", "{sync_rate: 8M, "));
+            Engine primary = cluster.run(file, "a");
+            cluster.standby(file, "b");
+            await().until(() -> status(primary).path("state").asText().matches("first sync: round 0, \\d+ % of .*"));
+            awaitProtected(primary);
         }
     }
 

@@ -109,6 +109,17 @@ final class TestCluster implements AutoCloseable {
                         name, accelerator, control(), guest(), accelerator.equals("kvm") ? KVM_CPU : "", more));
     }
 
+    /** A VM's file without a kernel; {@code more} is YAML appended as it is. */
+    Path bareFile(String name, String suffix, String more) throws IOException {
+        return Files.writeString(directory.resolve(name + suffix + ".yaml"), """
+                name: %s
+                accelerator: tcg
+                blk_server: 127.0.0.1:1
+                control: %s
+                %s
+                """.formatted(name, control(), more));
+    }
+
     Engine run(Path file, String host) throws ConfigException, EngineException, InterruptedException {
         Engine engine = Engine.run(VmConfig.load(file), host, directory.resolve(host), false);
         engines.add(engine);
@@ -123,10 +134,18 @@ final class TestCluster implements AutoCloseable {
 
     /** Where the engine of a VM on a host keeps the guest's RAM. */
     Path ram(String host, String vm) {
+        return memory(host, vm).resolve("ram");
+    }
+
+    /** Where it keeps what else the guest can see of memory. */
+    Path blocks(String host, String vm) {
+        return memory(host, vm).resolve("blocks");
+    }
+
+    private Path memory(String host, String vm) {
         return Path.of(
                 "/dev/shm",
-                "vmft" + directory.resolve(host).resolve(vm).toString().replace('/', '-'),
-                "ram");
+                "vmft" + directory.resolve(host).resolve(vm).toString().replace('/', '-'));
     }
 
     static JsonNode status(Engine engine) {

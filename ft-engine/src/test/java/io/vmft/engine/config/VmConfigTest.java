@@ -49,6 +49,10 @@ final class VmConfigTest {
                 kernel: vmlinuz
                 initrd: /boot/initrd
                 append: "console=ttyS0 root=/dev/vda"
+                vga: std
+                vnc: 10.0.0.1:5901
+                firmware: /fw/CODE.fd
+                firmware_vars: vm1.vars
                 qemu: /opt/qemu/bin/qemu-system-x86_64
                 qemu_args: [-device, virtio-rng-pci]
                 serial: serial.log
@@ -64,6 +68,10 @@ final class VmConfigTest {
                   held_frames: 8M
                   cpu_affinity: 0-1, 3
                   nice: -10
+                  sync_rate: 500M
+                  verify_epochs: 100
+                  compression: never
+                  delta_cache: 32M
                 """);
         assertThat(config)
                 .isEqualTo(new VmConfig(
@@ -81,6 +89,8 @@ final class VmConfigTest {
                                 directory.resolve("vmlinuz"),
                                 Optional.of(Path.of("/boot/initrd")),
                                 "console=ttyS0 root=/dev/vda")),
+                        new Display(true, Optional.of(new HostPort("10.0.0.1", 5901))),
+                        Optional.of(new Uefi(Path.of("/fw/CODE.fd"), directory.resolve("vm1.vars"))),
                         "/opt/qemu/bin/qemu-system-x86_64",
                         List.of("-device", "virtio-rng-pci"),
                         Optional.of(directory.resolve("serial.log")),
@@ -95,7 +105,8 @@ final class VmConfigTest {
                                 128L << 20,
                                 8L << 20,
                                 CpuList.parse("0,1,3"),
-                                -10)));
+                                -10,
+                                new Copying(500L << 20, 100, Copying.Compression.NEVER, 32L << 20))));
     }
 
     @Test
@@ -154,6 +165,15 @@ final class VmConfigTest {
                 "protection: {auto: maybe}               | :4: protection.auto: \"maybe\" is neither true nor false",
                 "protection: {staging: 1M}               | :4: protection.staging: 1 MiB is not between",
                 "protection: {max_in_flight: 99}         | :4: protection.max_in_flight: 99",
+                "vga: cirrus                             | :4: vga: \"cirrus\" is neither none nor std",
+                "vnc: 127.0.0.1:5900                     | :4: vnc: shows nothing without a screen; set vga to std",
+                "vga: std\\nvnc: 127.0.0.1:80              | :5: vnc: 127.0.0.1:80 has a port below 5900",
+                "firmware: /fw                           | : firmware_vars: is missing; name a file",
+                "firmware_vars: x                        | :4: firmware_vars: has no use without firmware: uefi",
+                "qemu_args: [-pflash, x]                 | :4: qemu_args: -pflash cannot be given here: use the key firmware",
+                "protection: {sync_rate: 100K}           | :4: protection.sync_rate: 100 KiB a second is less than 1M",
+                "protection: {compression: zip}          | :4: protection.compression: \"zip\" is none of auto, always, never",
+                "protection: {delta_cache: 1K}           | :4: protection.delta_cache: 1 KiB is not between",
                 "cpus: &a 1\\nserial: *a                  | :5: aliases are not supported",
                 "cpus: 'unclosed                         | :4: not YAML: while scanning a quoted scalar; found unexpected end of stream",
             })

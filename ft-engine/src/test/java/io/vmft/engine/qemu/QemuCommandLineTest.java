@@ -7,9 +7,11 @@ import io.vmft.engine.config.Accelerator;
 import io.vmft.engine.config.DirectBoot;
 import io.vmft.engine.config.Disk;
 import io.vmft.engine.config.DiskErrors;
+import io.vmft.engine.config.Display;
 import io.vmft.engine.config.Endpoint;
 import io.vmft.engine.config.Endpoint.HostPort;
 import io.vmft.engine.config.Nic;
+import io.vmft.engine.config.Uefi;
 import io.vmft.engine.config.VmConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -107,6 +109,41 @@ final class QemuCommandLineTest {
         assertThat(QemuCommandLine.of(config, PC, RUNTIME))
                 .doesNotContain("none")
                 .contains("-vnc", "std");
+    }
+
+    @Test
+    void aScreenAndFlashFirmware() {
+        VmConfig bare = Vms.bare(List.of());
+        VmConfig config = new VmConfig(
+                bare.name(),
+                bare.memoryBytes(),
+                bare.cpus(),
+                bare.accelerator(),
+                bare.cpuModel(),
+                bare.machine(),
+                bare.blkServer(),
+                bare.control(),
+                bare.disks(),
+                bare.nics(),
+                bare.boot(),
+                new Display(true, Optional.of(new HostPort("::1", 5903))),
+                Optional.of(new Uefi(Path.of("/fw/CODE.fd"), Path.of("/srv/vm1.vars"))),
+                bare.qemu(),
+                bare.qemuArgs(),
+                bare.serial(),
+                bare.protection());
+        assertThat(QemuCommandLine.of(config, Vms.info("pc-q35-7.2", Accelerator.TCG, ""), RUNTIME))
+                .containsSubsequence(
+                        "-blockdev",
+                        "{\"driver\":\"file\",\"node-name\":\"firmware-code-file\",\"filename\":\"/fw/CODE.fd\",\"read-only\":true}",
+                        "-blockdev",
+                        "{\"driver\":\"raw\",\"node-name\":\"firmware-vars\",\"file\":\"firmware-vars-file\",\"read-only\":false}",
+                        "-machine",
+                        "pc-q35-7.2,memory-backend=ram0,dump-guest-core=off,pflash0=firmware-code,pflash1=firmware-vars",
+                        "-vnc",
+                        "[::1]:3",
+                        "-device",
+                        "{\"driver\":\"VGA\",\"id\":\"vga0\",\"bus\":\"pcie.0\",\"addr\":\"0x2\"}");
     }
 
     @Test

@@ -9,22 +9,30 @@ import io.vmft.engine.net.NetGate;
 import io.vmft.engine.qmp.QmpClient;
 import io.vmft.engine.qmp.QmpEvent;
 import io.vmft.engine.qmp.QmpListener;
+import io.vmft.kvm.Chunk;
+import io.vmft.kvm.Harvest;
+import io.vmft.kvm.Hello;
+import io.vmft.kvm.Tracker;
+import io.vmft.kvm.TrackerConfig;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
-import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
 
-/** A real QEMU with its QMP client and gates, in a folder of its own. */
+/** A real QEMU with libvmft, its QMP client and gates, in a folder of its own. */
 final class QemuVm implements AutoCloseable {
     static final Duration TIMEOUT = Duration.ofSeconds(30);
+    private static final long BLOCKS_BYTES = 32 << 20;
 
     final QemuRuntime runtime;
     final QemuProcess process;
@@ -32,6 +40,7 @@ final class QemuVm implements AutoCloseable {
     final List<QmpEvent> events;
     final List<MemoryPort> ports;
     final List<NetGate> gates;
+    private final Tracker tracker;
 
     private QemuVm(
             QemuRuntime runtime,
@@ -39,7 +48,9 @@ final class QemuVm implements AutoCloseable {
             QmpClient qmp,
             List<QmpEvent> events,
             List<MemoryPort> ports,
-            List<NetGate> gates) {
+            List<NetGate> gates,
+            Tracker tracker) {
+        this.tracker = tracker;
         this.runtime = runtime;
         this.process = process;
         this.qmp = qmp;
@@ -58,7 +69,8 @@ final class QemuVm implements AutoCloseable {
 
     static QemuVm start(VmConfig config, QemuInfo info, Path directory, boolean incoming) throws Exception {
         Files.createDirectories(directory);
-        QemuRuntime runtime = new QemuRuntime(directory, directory.resolve("ram"), 0, incoming);
+        Path memory = Files.createTempDirectory(Path.of("/dev/shm"), "vmft-qemuvm");
+        QemuRuntime runtime = new QemuRuntime(directory, memory.resolve("ram"), 0, incoming);
         List<QmpEvent> events = new CopyOnWriteArrayList<>();
         List<MemoryPort> ports = new ArrayList<>();
         List<NetGate> gates = new ArrayList<>();
@@ -67,13 +79,79 @@ final class QemuVm implements AutoCloseable {
             NetGate.Mode mode = incoming ? NetGate.Mode.CLOSED : NetGate.Mode.OPEN;
             gates.add(NetGate.open(config.name(), i, runtime.nicSocket(i), ports.get(i), 1 << 20, mode));
         }
+        Tracker tracker = Tracker.open(
+                new TrackerConfig(
+                        directory.resolve("tracker"),
+                        memory.resolve("staging"),
+                        directory.resolve("unarmed"),
+                        runtime.ramFile(),
+                        config.memoryBytes(),
+                        memory.resolve("blocks"),
+                        BLOCKS_BYTES,
+                        1,
+                        1,
+                        TIMEOUT),
+                new Unheard());
         try (QmpListener listener = QmpListener.bind(runtime.qmpSocket())) {
-            QemuProcess process = QemuProcess.start(config.name(), QemuCommandLine.of(config, info, runtime), Map.of());
+            QemuProcess process =
+                    QemuProcess.start(config.name(), QemuCommandLine.of(config, info, runtime), tracker.environment());
             try {
                 QmpClient qmp = listener.accept(config.name(), process.exited(), events::add, TIMEOUT);
-                return new QemuVm(runtime, process, qmp, events, ports, gates);
+                return new QemuVm(runtime, process, qmp, events, ports, gates, tracker);
             } catch (IOException e) {
                 throw new IOException(process.killAndWait().inWords(), e);
+            }
+        } catch (IOException | InterruptedException e) {
+            forget(tracker, memory);
+            throw e;
+        }
+    }
+
+    private static void forget(Tracker tracker, Path memory) throws IOException {
+        tracker.close();
+        Files.deleteIfExists(memory.resolve("ram"));
+        Files.delete(memory);
+    }
+
+    private Path memory() {
+        return Objects.requireNonNull(runtime.ramFile().getParent());
+    }
+
+    /** Where memory beside guest RAM lies. */
+    Path blocksFile() {
+        return memory().resolve("blocks");
+    }
+
+    private static final class Unheard implements Tracker.Listener {
+        @Override
+        public void connected(Hello hello) {}
+
+        @Override
+        public void paused(long epoch) {}
+
+        @Override
+        public void chunk(Chunk chunk) {}
+
+        @Override
+        public void harvested(Harvest harvest) {}
+
+        @Override
+        public void disconnected(@Nullable Throwable cause) {}
+    }
+
+    /** Gives {@code target}, which waits, all the memory this VM has. */
+    void copyMemoryTo(QemuVm target) throws IOException {
+        copyInto(runtime.ramFile(), target.runtime.ramFile());
+        copyInto(blocksFile(), target.blocksFile());
+    }
+
+    /** Writes through the file, as the engine does: the mapping must stay the same. */
+    static void copyInto(Path source, Path target) throws IOException {
+        byte[] bytes = Files.readAllBytes(source);
+        try (var channel = Files.newByteChannel(target, StandardOpenOption.WRITE)) {
+            ByteBuffer buffer = ByteBuffer.wrap(bytes);
+            while (buffer.hasRemaining()) {
+                channel.write(buffer);
             }
         }
     }
@@ -103,6 +181,7 @@ final class QemuVm implements AutoCloseable {
             throw new IllegalStateException(e);
         }
         assertThat(process.isAlive()).isFalse();
+        forget(tracker, memory());
     }
 
     /** Guest memory at {@code address}, little-endian, as the file shows it. */

@@ -18,7 +18,6 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.HexFormat;
 import java.util.List;
@@ -67,7 +66,7 @@ final class RestoreIT {
             ByteBuffer state = first.saveState();
             long saved = QemuVm.counter(first.runtime.ramFile(), QemuVm.COUNTER);
             assertThat(QemuVm.counter(second.runtime.ramFile(), QemuVm.COUNTER)).isZero();
-            copyInto(first.runtime.ramFile(), second.runtime.ramFile());
+            first.copyMemoryTo(second);
             second.gates.getFirst().openNow();
             incoming.restore(state, QemuVm.TIMEOUT);
 
@@ -87,24 +86,28 @@ final class RestoreIT {
     void aRestoredGuestCanBeSavedAndRestoredAgain() throws Exception {
         ByteBuffer state;
         Path ram = directory.resolve("ram");
+        Path blocks = directory.resolve("blocks");
         long counter;
         try (QemuVm first = QemuVm.start(config, info, directory.resolve("0"), false)) {
             await().until(() -> QemuVm.counter(first.runtime.ramFile(), QemuVm.COUNTER) > 1_000);
             state = first.saveState();
             counter = QemuVm.counter(first.runtime.ramFile(), QemuVm.COUNTER);
             Files.copy(first.runtime.ramFile(), ram);
+            Files.copy(first.blocksFile(), blocks);
         }
         for (int generation = 1; generation <= 3; generation++) {
             try (QemuVm next = QemuVm.start(config, info, directory.resolve("" + generation), true)) {
                 IncomingVm incoming = IncomingVm.prepare(
                         "vm1", next.qmp, next.process, next.runtime.incomingSocket(), QemuVm.TIMEOUT);
-                copyInto(ram, next.runtime.ramFile());
+                QemuVm.copyInto(ram, next.runtime.ramFile());
+                QemuVm.copyInto(blocks, next.blocksFile());
                 incoming.restore(state, QemuVm.TIMEOUT);
                 long before = counter;
                 await().until(() -> QemuVm.counter(next.runtime.ramFile(), QemuVm.COUNTER) > before + 1_000);
                 state = next.saveState();
                 counter = QemuVm.counter(next.runtime.ramFile(), QemuVm.COUNTER);
                 Files.copy(next.runtime.ramFile(), ram, StandardCopyOption.REPLACE_EXISTING);
+                Files.copy(next.blocksFile(), blocks, StandardCopyOption.REPLACE_EXISTING);
             }
         }
     }
@@ -138,7 +141,7 @@ final class RestoreIT {
                         "vm1", second.qmp, second.process, second.runtime.incomingSocket(), QemuVm.TIMEOUT);
                 ByteBuffer state = first.saveState();
                 first.process.killAndWait();
-                copyInto(first.runtime.ramFile(), second.runtime.ramFile());
+                first.copyMemoryTo(second);
                 incoming.restore(state, QemuVm.TIMEOUT);
                 JsonNode blocks = second.qmp.call("query-block", null, QemuVm.TIMEOUT);
                 assertThat(blocks.path(0).path("inserted").path("node-name").asText())
@@ -168,7 +171,7 @@ final class RestoreIT {
                     "vm1", second.qmp, second.process, second.runtime.incomingSocket(), QemuVm.TIMEOUT);
             assertThat(incoming.machineType()).contains("q35");
             ByteBuffer state = first.saveState();
-            copyInto(first.runtime.ramFile(), second.runtime.ramFile());
+            first.copyMemoryTo(second);
             long saved = QemuVm.counter(second.runtime.ramFile(), QemuVm.COUNTER);
             incoming.restore(state, QemuVm.TIMEOUT);
             await().until(() -> QemuVm.counter(second.runtime.ramFile(), QemuVm.COUNTER) != saved);
@@ -278,17 +281,6 @@ final class RestoreIT {
             assertThat(vm.process.exited().get(30, TimeUnit.SECONDS).status()).isZero();
             vm.qmp.closed().get(30, TimeUnit.SECONDS);
             vm.gates.getFirst().ended().get(30, TimeUnit.SECONDS);
-        }
-    }
-
-    /** Writes through the file, as the engine does: the mapping must stay the same. */
-    private static void copyInto(Path source, Path target) throws Exception {
-        byte[] bytes = Files.readAllBytes(source);
-        try (var channel = Files.newByteChannel(target, StandardOpenOption.WRITE)) {
-            ByteBuffer buffer = ByteBuffer.wrap(bytes);
-            while (buffer.hasRemaining()) {
-                channel.write(buffer);
-            }
         }
     }
 }

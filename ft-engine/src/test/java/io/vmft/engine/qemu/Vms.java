@@ -3,6 +3,7 @@ package io.vmft.engine.qemu;
 import io.vmft.engine.config.Accelerator;
 import io.vmft.engine.config.DirectBoot;
 import io.vmft.engine.config.Disk;
+import io.vmft.engine.config.Display;
 import io.vmft.engine.config.Endpoint;
 import io.vmft.engine.config.Endpoint.HostPort;
 import io.vmft.engine.config.Nic;
@@ -33,6 +34,8 @@ final class Vms {
                 disks,
                 nics,
                 boot,
+                Display.NONE,
+                Optional.empty(),
                 QEMU,
                 qemuArgs,
                 Optional.empty(),

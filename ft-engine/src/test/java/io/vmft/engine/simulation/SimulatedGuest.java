@@ -142,7 +142,7 @@ final class SimulatedGuest {
     ByteBuf copy(int pages) {
         int count = Integer.bitCount(pages);
         ByteBuf payload = Unpooled.buffer(8 + count * (8 + Frame.PAGE_BYTES));
-        payload.writeInt(count).writeInt(0);
+        payload.writeInt(count).writeInt(count);
         for (int i = 0; i < PAGES; i++) {
             if ((pages & 1 << i) != 0) {
                 payload.writeLongLE(i);

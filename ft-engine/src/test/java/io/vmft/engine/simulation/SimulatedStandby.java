@@ -99,6 +99,21 @@ final class SimulatedStandby {
                 public void setPage(long pageIndex, ByteBuf source, int offset) {
                     image[(int) pageIndex] = source.getInt(offset);
                 }
+
+                @Override
+                public void getPage(long pageIndex, byte[] target) {
+                    throw new UnsupportedOperationException("the simulated primary packs no pages");
+                }
+
+                @Override
+                public int digest(int piece) {
+                    throw new UnsupportedOperationException("the simulated primary sends no digests");
+                }
+
+                @Override
+                public void setZero(long pageIndex) {
+                    image[(int) pageIndex] = 0;
+                }
             });
             state = State.SYNCING;
             from.send(host, session::ready);

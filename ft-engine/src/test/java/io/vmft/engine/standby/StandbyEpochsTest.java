@@ -6,9 +6,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.handler.codec.CorruptedFrameException;
+import io.vmft.proto.checkpoint.Digests;
 import io.vmft.proto.checkpoint.Frame;
+import io.vmft.proto.checkpoint.PackedPages;
+import io.vmft.proto.checkpoint.PagesPayload;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.zip.CRC32C;
+import net.jpountz.lz4.LZ4Factory;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -23,6 +28,22 @@ class StandbyEpochsTest {
         @Override
         public void setPage(long pageIndex, ByteBuf source, int offset) {
             image[(int) pageIndex] = source.getByte(offset);
+        }
+
+        @Override
+        public void getPage(long pageIndex, byte[] target) {
+            java.util.Arrays.fill(target, (byte) 0);
+            target[0] = image[(int) pageIndex];
+        }
+
+        @Override
+        public int digest(int piece) {
+            throw new UnsupportedOperationException("the owner of the image compares it");
+        }
+
+        @Override
+        public void setZero(long pageIndex) {
+            image[(int) pageIndex] = 0;
         }
     });
     private final List<ByteBuf> given = new ArrayList<>();
@@ -100,6 +121,109 @@ class StandbyEpochsTest {
     }
 
     @Test
+    void aPageThatBecameZeroNeedsNoContent() {
+        checkpoint(1, 3, 11);
+        ByteBuf zero = keep(Unpooled.buffer().writeInt(1).writeInt(0).writeLongLE(3 | PagesPayload.ZERO_PAGE));
+        epochs.pages(2, zero);
+        epochs.deviceState(2, state(2));
+        epochs.end(2, 1);
+        epochs.committed(1);
+        assertThat(image[3]).isEqualTo((byte) 11);
+        epochs.committed(2);
+        assertThat(image[3]).isZero();
+    }
+
+    @Test
+    void aChangeIsOfWhatWasReceivedLastCommittedOrNot() {
+        checkpoint(1, 3, 11);
+        epochs.committed(1);
+        packedCheckpoint(2, 3, 11 ^ 20);
+        packedCheckpoint(3, 3, 20 ^ 30);
+        packedCheckpoint(4, 5, 7);
+        epochs.committed(2);
+        assertThat(image[3]).isEqualTo((byte) 20);
+        packedCheckpoint(5, 3, 30 ^ 40);
+        epochs.committed(5);
+        assertThat(image[3]).isEqualTo((byte) 40);
+        assertThat(image[5]).isEqualTo((byte) 7);
+    }
+
+    @Test
+    void aVoidEpochIsNothingToRelateTo() {
+        checkpoint(1, 3, 11);
+        epochs.pages(2, pages(3, 99));
+        epochs.abort(2);
+        packedCheckpoint(3, 3, 11 ^ 20);
+        epochs.committed(3);
+        assertThat(image[3]).isEqualTo((byte) 20);
+    }
+
+    @Test
+    void theImageStandsStillUntilItIsVerified() {
+        verifiedCheckpoint(1, 3, 11);
+        checkpoint(2, 3, 12);
+        assertThat(epochs.verificationDue()).isNull();
+        epochs.committed(2);
+        assertThat(epochs.verificationDue()).isNotNull();
+        assertThat(due().epoch()).isEqualTo(1);
+        assertThat(image[3]).isEqualTo((byte) 11);
+        verifiedCheckpoint(3, 3, 13);
+        epochs.committed(3);
+        assertThat(epochs.foldedEpoch()).isEqualTo(1);
+        epochs.verified();
+        assertThat(image[3]).isEqualTo((byte) 13);
+        assertThat(due().epoch()).isEqualTo(3);
+        epochs.verified();
+        assertThat(epochs.verificationDue()).isNull();
+    }
+
+    @Test
+    void aTakeoverDoesNotWaitForAVerification() {
+        verifiedCheckpoint(1, 3, 11);
+        checkpoint(2, 3, 12);
+        epochs.committed(1);
+        epochs.goTo(2);
+        assertThat(image[3]).isEqualTo((byte) 12);
+        assertThat(epochs.verificationDue()).isNull();
+    }
+
+    @Test
+    void anotherDeviceStateThanTheOneSavedIsRefused() {
+        epochs.deviceState(1, state(1));
+        assertThatThrownBy(() -> epochs.digests(1, keep(new Digests(1234, new int[1]).payload())))
+                .hasMessageContaining("device state is not the one");
+    }
+
+    private StandbyEpochs.Due due() {
+        return java.util.Objects.requireNonNull(epochs.verificationDue());
+    }
+
+    private void verifiedCheckpoint(long epoch, int page, int value) {
+        epochs.pages(epoch, pages(page, value));
+        epochs.deviceState(epoch, state(epoch));
+        CRC32C crc = new CRC32C();
+        crc.update((int) epoch);
+        epochs.digests(epoch, keep(new Digests((int) crc.getValue(), new int[1]).payload()));
+        epochs.end(epoch, 1);
+    }
+
+    private void packedCheckpoint(long epoch, int page, int change) {
+        byte[] changed = new byte[Frame.PAGE_BYTES];
+        changed[0] = (byte) change;
+        byte[] block = LZ4Factory.safeInstance().fastCompressor().compress(changed);
+        epochs.packedPages(
+                epoch,
+                keep(Unpooled.buffer()
+                        .writeInt(1)
+                        .writeInt(0)
+                        .writeLongLE(page | PackedPages.DELTA | PackedPages.LZ4)
+                        .writeShort(block.length)
+                        .writeBytes(block)));
+        epochs.deviceState(epoch, state(epoch));
+        epochs.end(epoch, 1);
+    }
+
+    @Test
     void aPageOutsideTheGuestIsRefused() {
         assertThatThrownBy(() -> epochs.syncPages(pages(8, 1))).hasMessageContaining("page 8 of a guest with 8 pages");
     }
@@ -117,7 +241,7 @@ class StandbyEpochsTest {
     private ByteBuf pages(int page, int value) {
         return keep(Unpooled.buffer()
                 .writeInt(1)
-                .writeInt(0)
+                .writeInt(1)
                 .writeLongLE(page)
                 .writeByte(value)
                 .writeZero(Frame.PAGE_BYTES - 1));
