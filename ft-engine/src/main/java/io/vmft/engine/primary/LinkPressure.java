@@ -16,7 +16,8 @@ final class LinkPressure {
     private final long epochNanos;
     private boolean compressing;
     private int slowInARow;
-    private int epochsSinceChange;
+    /** Nothing was changed too early at first. */
+    private int epochsSinceChange = MAX_HOLD_EPOCHS;
     /** How many epochs in a row must be easy before the effort is saved again; doubled when that was too early. */
     private int holdEpochs = FIRST_HOLD_EPOCHS;
 
@@ -38,7 +39,7 @@ final class LinkPressure {
         if (wish != Compression.AUTO) {
             return;
         }
-        epochsSinceChange++;
+        epochsSinceChange = Math.min(epochsSinceChange + 1, MAX_HOLD_EPOCHS);
         slowInARow = queueNanos > epochNanos / 2 ? slowInARow + 1 : 0;
         easyInARow = queueNanos <= epochNanos / 8 ? easyInARow + 1 : 0;
         if (!compressing && slowInARow >= EPOCHS_TO_BEGIN) {
