@@ -50,7 +50,8 @@ class RamEqualityIT {
         TestCluster.assumeItCanRun("tcg");
         int port = TestCluster.freePort();
         try (TestCluster cluster = new TestCluster(directory)) {
-            String more = protection(port, port).replace("{", "{compression: always, delta_cache: 8M, ");
+            String more = "append: \"pages=1000 pace=200\"\n"
+                    + protection(port, port).replace("{", "{compression: always, delta_cache: 8M, ");
             Path file = cluster.file("eq", "tcg", more);
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
@@ -135,7 +136,9 @@ class RamEqualityIT {
         int port = TestCluster.freePort();
         try (TestCluster cluster = new TestCluster(directory);
                 PageDroppingProxy proxy = new PageDroppingProxy(port)) {
-            Path file = cluster.file("drop", accelerator, protection(proxy.port(), port));
+            // The proxy knows whole pages only.
+            Path file = cluster.file(
+                    "drop", accelerator, protection(proxy.port(), port).replace("{", "{compression: never, "));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);

@@ -140,8 +140,8 @@ final class RestoreIT {
                 IncomingVm incoming = IncomingVm.prepare(
                         "vm1", second.qmp, second.process, second.runtime.incomingSocket(), QemuVm.TIMEOUT);
                 ByteBuffer state = first.saveState();
-                first.process.killAndWait();
                 first.copyMemoryTo(second);
+                first.process.killAndWait();
                 incoming.restore(state, QemuVm.TIMEOUT);
                 JsonNode blocks = second.qmp.call("query-block", null, QemuVm.TIMEOUT);
                 assertThat(blocks.path(0).path("inserted").path("node-name").asText())
