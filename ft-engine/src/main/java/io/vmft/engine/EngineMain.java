@@ -15,6 +15,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -223,8 +224,16 @@ public final class EngineMain {
                             millis.path("ms_p99").asDouble(),
                             millis.path("ms_max").asDouble());
                 });
+            } else if (value.isObject()) {
+                System.out.printf(
+                        "%-18s %s%n",
+                        name,
+                        value.properties().stream()
+                                .map(part ->
+                                        part.getKey() + " " + part.getValue().asText())
+                                .collect(Collectors.joining(", ")));
             } else {
-                System.out.printf("%-18s %s%n", name, value.isNull() ? "-" : value.asText(value.toString()));
+                System.out.printf("%-18s %s%n", name, value.isNull() ? "-" : value.asText());
             }
         }
     }

@@ -5,12 +5,15 @@ import java.time.Duration;
 
 /**
  * Decides when pages are compressed: while the link, not the processor, is what checkpoints wait for. It is told after each epoch how
- * long the connection took for what was still queued when the last of the epoch was handed to it. Pure.
+ * long the connection took for what was still queued when the last of the epoch was handed to it, and how much it carried. Pure.
  */
 final class LinkPressure {
     private static final int EPOCHS_TO_BEGIN = 3;
     private static final int FIRST_HOLD_EPOCHS = 64;
     private static final int MAX_HOLD_EPOCHS = 4096;
+
+    /** A link that carries more is faster than one thread compresses. */
+    static final double FAST_BYTES_PER_SECOND = 512 << 20;
 
     private final Compression wish;
     private final long epochNanos;
@@ -34,13 +37,19 @@ final class LinkPressure {
         return compressing;
     }
 
-    /** An epoch has left this host; the queue took so long to empty after the last of it came. */
-    void sent(long queueNanos) {
+    /**
+     * An epoch has left this host.
+     *
+     * @param queueNanos how long after the last of it came
+     * @param bytesPerSecond of its pages from when the first of them came
+     */
+    void sent(long queueNanos, double bytesPerSecond) {
         if (wish != Compression.AUTO) {
             return;
         }
         epochsSinceChange = Math.min(epochsSinceChange + 1, MAX_HOLD_EPOCHS);
-        slowInARow = queueNanos > epochNanos / 2 ? slowInARow + 1 : 0;
+        boolean slow = queueNanos > epochNanos / 2 && bytesPerSecond < FAST_BYTES_PER_SECOND;
+        slowInARow = slow ? slowInARow + 1 : 0;
         easyInARow = queueNanos <= epochNanos / 8 ? easyInARow + 1 : 0;
         if (!compressing && slowInARow >= EPOCHS_TO_BEGIN) {
             holdEpochs = epochsSinceChange < holdEpochs ? Math.min(2 * holdEpochs, MAX_HOLD_EPOCHS) : FIRST_HOLD_EPOCHS;

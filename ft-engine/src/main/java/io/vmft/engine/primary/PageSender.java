@@ -48,6 +48,8 @@ final class PageSender implements AutoCloseable {
 
     private boolean compressingEpoch;
     private boolean epochBegun;
+    private long epochBeganNanos;
+    private long epochBytes;
     private long dirtyBytes;
     private long sentBytes;
 
@@ -70,6 +72,8 @@ final class PageSender implements AutoCloseable {
     void pages(Chunk chunk) {
         if (!epochBegun) {
             epochBegun = true;
+            epochBeganNanos = System.nanoTime();
+            epochBytes = 0;
             if (compressingEpoch != pressure.compressing()) {
                 compressingEpoch = pressure.compressing();
                 log.info(
@@ -81,6 +85,7 @@ final class PageSender implements AutoCloseable {
             }
         }
         dirtyBytes += (long) chunk.pageCount() * Frame.PAGE_BYTES;
+        epochBytes += (long) chunk.storedCount() * Frame.PAGE_BYTES;
         if (compressingEpoch) {
             inTurn(() -> pack(chunk));
         } else {
@@ -111,10 +116,13 @@ final class PageSender implements AutoCloseable {
      * @param sent run on the loop when it has left this host, or cannot
      */
     void end(Frame frame, Runnable sent) {
-        epochBegun = false;
         long handedOver = System.nanoTime();
+        long began = epochBegun ? epochBeganNanos : handedOver;
+        long bytes = epochBegun ? epochBytes : 0;
+        epochBegun = false;
         send(frame, () -> {
-            pressure.sent(System.nanoTime() - handedOver);
+            long left = System.nanoTime();
+            pressure.sent(left - handedOver, bytes * 1e9 / Math.max(1, left - began));
             sent.run();
         });
     }

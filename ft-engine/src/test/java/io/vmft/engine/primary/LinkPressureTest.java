@@ -10,6 +10,8 @@ final class LinkPressureTest {
     private static final long SLOW = Duration.ofMillis(20).toNanos();
     private static final long FAST = Duration.ofMillis(1).toNanos();
 
+    private static final double LITTLE = 100 << 20;
+
     private final LinkPressure pressure = new LinkPressure(Compression.AUTO, Duration.ofMillis(25));
 
     @Test
@@ -46,12 +48,20 @@ final class LinkPressureTest {
     }
 
     @Test
+    void aLinkThatCarriesMoreThanIsCompressedInTheSameTimeIsNotHelpedByIt() {
+        for (int i = 0; i < 100; i++) {
+            pressure.sent(SLOW, LinkPressure.FAST_BYTES_PER_SECOND);
+        }
+        assertThat(pressure.compressing()).isFalse();
+    }
+
+    @Test
     void doesAsItIsTold() {
         LinkPressure always = new LinkPressure(Compression.ALWAYS, Duration.ofMillis(25));
         LinkPressure never = new LinkPressure(Compression.NEVER, Duration.ofMillis(25));
         for (int i = 0; i < 10_000; i++) {
-            always.sent(FAST);
-            never.sent(SLOW);
+            always.sent(FAST, LITTLE);
+            never.sent(SLOW, LITTLE);
         }
         assertThat(always.compressing()).isTrue();
         assertThat(never.compressing()).isFalse();
@@ -59,7 +69,7 @@ final class LinkPressureTest {
 
     private void sent(long nanos, int times) {
         for (int i = 0; i < times; i++) {
-            pressure.sent(nanos);
+            pressure.sent(nanos, LITTLE);
         }
     }
 }
