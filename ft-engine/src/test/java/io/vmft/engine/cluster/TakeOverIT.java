@@ -10,6 +10,10 @@ import static org.awaitility.Awaitility.await;
 
 import io.vmft.engine.Engine;
 import io.vmft.engine.EngineException;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
@@ -48,6 +52,49 @@ class TakeOverIT {
             byte[] before = Files.readAllBytes(cluster.ram("b", "vm1"));
             await("the guest to write its memory on")
                     .until(() -> !java.util.Arrays.equals(before, Files.readAllBytes(cluster.ram("b", "vm1"))));
+        }
+    }
+
+    /** It is held at a checkpoint for a while, so that the gap is long against what else takes time. */
+    @Test
+    void inATakeoverTheGuestsTimeStampCounterGoesOnByTheGap() throws Exception {
+        TestCluster.assumeItCanRun("kvm");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path file = cluster.file("vm1", "kvm", protection(port));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            await("the guest behind its firmware")
+                    .atMost(TestCluster.PATIENCE)
+                    .until(() -> timeStampCounter(cluster.ram("a", "vm1")) != 0);
+            long first = timeStampCounter(cluster.ram("a", "vm1"));
+            long firstNanos = System.nanoTime();
+            TimeUnit.SECONDS.sleep(1);
+            double ticksPerNano =
+                    (timeStampCounter(cluster.ram("a", "vm1")) - first) / (double) (System.nanoTime() - firstNanos);
+            ask(primary, "pause");
+            long stopped = timeStampCounter(cluster.ram("a", "vm1"));
+            long stoppedNanos = System.nanoTime();
+            TimeUnit.SECONDS.sleep(2);
+            ProcessHandle.of(status(primary).path("qemu_pid").asLong())
+                    .orElseThrow()
+                    .destroyForcibly();
+            await().atMost(TestCluster.PATIENCE).until(() -> timeStampCounter(cluster.ram("b", "vm1")) != stopped);
+            double gone = timeStampCounter(cluster.ram("b", "vm1")) - stopped;
+            assertThat(gone / (ticksPerNano * (System.nanoTime() - stoppedNanos)))
+                    .as("what of the gap the guest's counter has gone on by")
+                    .isBetween(0.9, 1.05);
+            assertThat(status(standby).path("role").asText()).isEqualTo("primary");
+        }
+    }
+
+    /** At the guest's last write, where it shows it. */
+    private static long timeStampCounter(Path ram) throws IOException {
+        try (FileChannel file = FileChannel.open(ram)) {
+            ByteBuffer bytes = ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+            file.read(bytes, 0x200000 + 40);
+            return bytes.getLong(0);
         }
     }
 
