@@ -134,6 +134,10 @@ public final class EngineMain {
         public Integer call() throws Exception {
             VmConfig config = load(file, blkServer);
             if (verifyEpochs != null) {
+                if (verifyEpochs < 0) {
+                    throw new EngineException("--verify-epochs " + verifyEpochs
+                            + " is negative; give a number of epochs, or 0 for never");
+                }
                 config = config.verifyingEvery(verifyEpochs);
             }
             return guard(Engine.run(config, identity.name(), place.runDir, fence), "primary");
