@@ -16,14 +16,23 @@ void bitmap_set_range(uint64_t *map, uint64_t first, uint64_t end) {
     size_t i = first / 64;
     size_t last = (end - 1) / 64;
     if (i == last) {
-        map[i] |= head & tail;
+        __atomic_fetch_or(&map[i], head & tail, __ATOMIC_RELAXED);
         return;
     }
-    map[i] |= head;
+    __atomic_fetch_or(&map[i], head, __ATOMIC_RELAXED);
     while (++i < last) {
         map[i] = ~0ull;
     }
-    map[last] |= tail;
+    __atomic_fetch_or(&map[last], tail, __ATOMIC_RELAXED);
+}
+
+void bitmap_clear_range(uint64_t *map, uint64_t first, uint64_t end) {
+    while (first < end) {
+        uint64_t from = first % 64;
+        uint64_t count = end - first < 64 - from ? end - first : 64 - from;
+        map[first / 64] &= ~(~0ull >> (64 - count) << from);
+        first += count;
+    }
 }
 
 void bitmap_or_at(uint64_t *map, uint64_t at, const uint64_t *source, uint64_t pages) {

@@ -13,8 +13,11 @@ static inline size_t bitmap_words(uint64_t pages) {
 /* NULL if memory runs out. All pages clear. */
 uint64_t *bitmap_new(uint64_t pages);
 
-/* Sets pages first to end - 1. */
+/* Sets pages first to end - 1. Other threads may set other pages at the same time. */
 void bitmap_set_range(uint64_t *map, uint64_t first, uint64_t end);
+
+/* Clears pages first to end - 1. */
+void bitmap_clear_range(uint64_t *map, uint64_t first, uint64_t end);
 
 /* Sets page at + i for each bit i < pages that is set in source. */
 void bitmap_or_at(uint64_t *map, uint64_t at, const uint64_t *source, uint64_t pages);

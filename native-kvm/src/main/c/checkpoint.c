@@ -3,10 +3,10 @@
 
 #include "bitmap.h"
 #include "control.h"
-#include "copy.h"
+#include "copyout.h"
+#include "crew.h"
 #include "digest.h"
-#include "kvmlog.h"
-#include "pagemap.h"
+#include "harvest.h"
 #include "ram.h"
 #include "staging.h"
 #include "sys.h"
@@ -22,11 +22,14 @@ static const char *state_file;
 /* -1 outside a pause. */
 static atomic_int state_fd = -1;
 
-/* Of QEMU's main thread, from here on, but for harvested, which ram.lock guards. */
+/* Of QEMU's main thread, from here on; between crew_ask and crew_join of the thread that leads. */
 static uint64_t opened_at;
 static uint64_t deadline_nanos;
-/* What the last pause found, until the next. */
+/* What this pause or the last one found, until the next. ram.lock guards it when no pause is. */
 static uint64_t *harvested;
+/* What of it is not copied yet. */
+static uint64_t *todo;
+static struct harvest_found found;
 /* The service thread's. */
 static uint64_t *live;
 
@@ -40,13 +43,24 @@ static pid_t keep_clock_thread;
 bool checkpoint_init(const char *path) {
     state_file = path;
     harvested = bitmap_new(ram_capacity_pages());
+    todo = bitmap_new(ram_capacity_pages());
     live = bitmap_new(ram_capacity_pages());
-    return harvested != NULL && live != NULL;
+    return harvested != NULL && todo != NULL && live != NULL;
 }
 
 bool checkpoint_begins(const char *path, int flags) {
     return (flags & O_ACCMODE) != O_RDONLY && strcmp(path, state_file) == 0 && atomic_load(&state_fd) < 0
         && control_armed();
+}
+
+/*
+ * QEMU's main thread writes the state, another one finds and copies what is dirty: all but what saving the state may still write, which
+ * the harvest at the end finds.
+ */
+static void copy_early(unsigned member) {
+    harvest_in_pause(member, todo, &found);
+    bitmap_or(harvested, todo, bitmap_words(ram.pages));
+    copyout_run(member, todo);
 }
 
 void checkpoint_opened(int fd) {
@@ -59,101 +73,23 @@ void checkpoint_opened(int fd) {
     opened_at = sys_now_nanos();
     deadline_nanos = opened_at + staging.header.pause_timeout_nanos;
     atomic_store(&state_fd, fd);
+    size_t bytes = bitmap_words(ram_freeze()) * sizeof *todo;
+    memset(todo, 0, bytes);
+    memset(harvested, 0, bytes);
+    found = (struct harvest_found){0};
     control_pause_begin();
+    crew_ask(copy_early);
 }
 
 bool checkpoint_is_state(int fd) {
     return fd >= 0 && fd == atomic_load(&state_fd);
 }
 
-/* Moves the pages dirtied since the last harvest to dirty. */
-static uint64_t harvest(uint64_t *dirty, uint64_t *from_pagemap, uint64_t *from_dirty_log) {
-    size_t words = bitmap_words(ram_freeze());
-    pthread_mutex_lock(&ram.lock);
-    memcpy(dirty, ram.pending, words * sizeof *dirty);
-    memset(ram.pending, 0, words * sizeof *dirty);
-    int64_t by_qemu = 0;
-    for (struct ram_block *block = ram.blocks; block < ram.blocks + ram.block_count; block++) {
-        if (block->view.start == NULL) {
-            continue;
-        }
-        int64_t found = pagemap_harvest(&block->view, block->first_page, dirty);
-        if (found < 0) {
-            control_die((int)-found, "PAGEMAP_SCAN of guest memory failed");
-        }
-        by_qemu += found;
-    }
-    int64_t by_guest = kvmlog_harvest(dirty);
-    if (by_guest < 0) {
-        control_die((int)-by_guest, "KVM_GET_DIRTY_LOG of guest memory failed");
-    }
-    pthread_mutex_unlock(&ram.lock);
-    *from_pagemap = (uint64_t)by_qemu;
-    *from_dirty_log = (uint64_t)by_guest;
-    return bitmap_count(dirty, words);
-}
-
-/*
- * A slot that is free within the pause timeout, while the checkpoint is not void; or -1. Each slot has that time for itself: an engine
- * that gives slots back slowly makes the pause long, and only one that gives none back makes the checkpoint void.
- */
-static int wait_for_slot(uint64_t *waited_nanos) {
-    if (control_verdict() == CONTROL_VOID) {
-        return -1;
-    }
-    int slot = staging_free_slot();
-    if (slot >= 0) {
-        return slot;
-    }
-    uint64_t start = sys_now_nanos();
-    uint64_t deadline = start + staging.header.pause_timeout_nanos;
-    while (slot < 0 && control_wait(deadline) && control_verdict() != CONTROL_VOID) {
-        slot = staging_free_slot();
-    }
-    *waited_nanos += sys_now_nanos() - start;
-    return slot;
-}
-
-/* Whole stretches are dirty in the first harvest only; it is then worth asking whether the guest ever touched them. */
-#define LONG_RUN 256u
-
-/* Copies the harvested pages to slots and hands these over; false if the checkpoint is void. */
-static bool copy_out(uint64_t *waited_nanos) {
-    int slot = -1;
-    struct copy copy = {0};
-    uint64_t first;
-    uint64_t end = 0;
-    while (bitmap_next_run(harvested, ram.pages, end, &first, &end)) {
-        while (first < end) {
-            if (slot < 0) {
-                slot = wait_for_slot(waited_nanos);
-                if (slot < 0) {
-                    return false;
-                }
-                copy = copy_into(staging_indexes((uint32_t)slot), staging_pages((uint32_t)slot),
-                    staging.header.pages_per_slot);
-            }
-            /* From the guest's view: reading QEMU's would populate it and make pages look written. */
-            uint64_t run = end - first;
-            uint64_t untouched = run < LONG_RUN ? 0 : ram_untouched(first, run);
-            if (untouched > 0) {
-                first += copy_zeroes(&copy, first, untouched);
-            } else {
-                uint64_t in_one_piece;
-                const uint8_t *source = ram_guest_page(first, &in_one_piece);
-                run = run < LONG_RUN ? run : LONG_RUN;
-                first += copy_pages(&copy, first, source, run < in_one_piece ? run : in_one_piece);
-            }
-            if (copy.count == copy.capacity) {
-                control_chunk((uint32_t)slot, copy.count, copy.stored);
-                slot = -1;
-            }
-        }
-    }
-    if (slot >= 0) {
-        control_chunk((uint32_t)slot, copy.count, copy.stored);
-    }
-    return true;
+/* From here on the main thread works alone, but for the jobs it runs. */
+static void end_early(void) {
+    crew_join();
+    /* A page that is copied again must come later. */
+    copyout_hand_over();
 }
 
 /* The VM stands still and all is copied: what memory holds now is what the copies must add up to. */
@@ -190,13 +126,26 @@ static bool wait_for_seal(void) {
     return verdict == CONTROL_SEALED;
 }
 
+/* Fewer pages are copied sooner than another thread wakes up. */
+#define PAGES_TO_SHARE 256u
+
 void checkpoint_closed(void) {
     atomic_store(&state_fd, -1);
     control_read_here(true);
     uint64_t report[VMFT_VALUES] = {[VMFT_OPENED_AT] = opened_at, [VMFT_CLOSED_AT] = sys_now_nanos()};
-    report[VMFT_DIRTY_PAGES] = harvest(harvested, &report[VMFT_FROM_PAGEMAP], &report[VMFT_FROM_DIRTY_LOG]);
+    end_early();
+    harvest_in_pause(0, todo, &found);
+    bitmap_or(harvested, todo, bitmap_words(ram.pages));
+    report[VMFT_DIRTY_PAGES] = bitmap_count(harvested, bitmap_words(ram.pages));
+    report[VMFT_FROM_PAGEMAP] = found.in_pagemap;
+    report[VMFT_FROM_DIRTY_LOG] = found.in_dirty_log;
     report[VMFT_FOUND_AT] = sys_now_nanos();
-    bool valid = copy_out(&report[VMFT_SLOT_WAIT]);
+    if (bitmap_count(todo, bitmap_words(ram.pages)) > PAGES_TO_SHARE) {
+        copyout_run(0, todo);
+        copyout_hand_over();
+    }
+    bool valid = copyout_rest(todo, &report[VMFT_SLOT_WAIT]);
+    copyout_hand_over();
     if (valid && control_digests_asked()) {
         digest_all();
     }
@@ -223,16 +172,16 @@ void checkpoint_take_back(void) {
 }
 
 void checkpoint_harvest_live(uint64_t sequence, bool touched) {
-    uint64_t from_pagemap;
-    uint64_t from_dirty_log;
-    uint64_t pages = harvest(live, &from_pagemap, &from_dirty_log);
+    size_t words = bitmap_words(ram_freeze());
+    memset(live, 0, words * sizeof *live);
+    struct harvest_found nowhere = {0};
+    harvest_live(live, &nowhere);
     if (touched) {
-        memset(live, 0, bitmap_words(ram.pages) * sizeof *live);
+        memset(live, 0, words * sizeof *live);
         ram_add_touched(live);
-        pages = bitmap_count(live, bitmap_words(ram.pages));
     }
-    memcpy(staging_bitmap(), live, bitmap_words(ram.pages) * sizeof *live);
-    control_live_done(sequence, pages);
+    memcpy(staging_bitmap(), live, words * sizeof *live);
+    control_live_done(sequence, bitmap_count(live, words));
 }
 
 void checkpoint_clock_read(void) {

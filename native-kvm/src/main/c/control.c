@@ -201,8 +201,18 @@ void control_pause_begin(void) {
     send_message(&(struct vmft_message){.type = VMFT_PAUSED, .epoch = inbox.epoch});
 }
 
+int control_take_slot(void) {
+    pthread_mutex_lock(&lock);
+    drain();
+    int slot = staging_free_slot();
+    if (slot >= 0) {
+        staging_give((uint32_t)slot);
+    }
+    pthread_mutex_unlock(&lock);
+    return slot;
+}
+
 void control_chunk(uint32_t slot, uint32_t count, uint32_t stored) {
-    staging_give(slot);
     send_message(
         &(struct vmft_message){.type = VMFT_CHUNK, .arg = slot, .epoch = inbox.epoch, .value = {count, stored}});
 }

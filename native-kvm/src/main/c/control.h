@@ -54,7 +54,10 @@ void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]);
 /* Reports a live harvest; another may be asked for. */
 void control_live_done(uint64_t sequence, uint64_t dirty_pages);
 
-/* Hands over a slot that was the library's, in a pause: so many page indexes, so many pages. */
+/* Reads what has arrived and takes a slot, on any thread, in a pause; -1 if the engine has all. */
+int control_take_slot(void);
+
+/* Hands over a slot that was taken: so many page indexes, so many pages. */
 void control_chunk(uint32_t slot, uint32_t count, uint32_t stored);
 
 /* In a pause: whether the engine asked for digests of all memory. */

@@ -55,12 +55,11 @@ static_assert(sizeof(struct region) == 24, "struct page_region");
 #define IS_WRITTEN 2u
 #define IS_PRESENT 8u
 #define IS_SWAPPED 16u
-#define REGIONS 4096u
+/* On the stack. */
+#define REGIONS 1024u
 
 static int uffd = -1;
 static int pagemap = -1;
-/* Guarded by the caller's ram.lock. */
-static struct region regions[REGIONS];
 
 /*
  * Two ways to ask. DENSE asks for PAGE_IS_WRITTEN alone. The kernel has a short path for that, three times as fast on pages that are
@@ -70,7 +69,7 @@ static struct region regions[REGIONS];
  */
 static bool sparse_wanted;
 
-static struct scan scan_of(uint64_t start, uint64_t end, bool sparse) {
+static struct scan scan_of(uint64_t start, uint64_t end, struct region *regions, bool sparse) {
     return (struct scan){
         .size = sizeof(struct scan),
         .flags = SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC,
@@ -106,7 +105,8 @@ int pagemap_open(const char **refused) {
         *refused = "/proc/self/pagemap cannot be opened: mount /proc, and give QEMU no file capabilities or setuid bit";
         return pagemap;
     }
-    struct scan probe = scan_of(0, 0, false);
+    struct region none[REGIONS];
+    struct scan probe = scan_of(0, 0, none, false);
     r = sys_ioctl(pagemap, SCAN_IOCTL, &probe);
     if (r < 0) {
         *refused = "PAGEMAP_SCAN does not work: Linux 6.7 or newer is needed";
@@ -127,16 +127,20 @@ void pagemap_expect_holes(void) {
     sparse_wanted = true;
 }
 
-int64_t pagemap_harvest(struct pagemap_view *view, uint64_t first_page, uint64_t *dirty) {
+void pagemap_prepare(struct pagemap_view *view) {
     if (sparse_wanted && !view->lock_tried) {
         view->lock_tried = true;
         view->locked = sys_mlock_on_fault(view->start, view->bytes) == 0;
     }
+}
+
+int64_t pagemap_harvest(
+    const struct pagemap_view *view, uint64_t from, uint64_t end, uint64_t first_page, uint64_t *dirty) {
+    struct region regions[REGIONS];
     uint64_t base = (uint64_t)(uintptr_t)view->start;
-    uint64_t end = base + view->bytes;
     int64_t pages = 0;
-    for (uint64_t start = base; start < end;) {
-        struct scan scan = scan_of(start, end, view->locked);
+    for (uint64_t start = base + from; start < base + end;) {
+        struct scan scan = scan_of(start, base + end, regions, view->locked);
         long found = sys_ioctl(pagemap, SCAN_IOCTL, &scan);
         if (found < 0) {
             return found;

@@ -27,13 +27,17 @@ int pagemap_open(const char **refused);
 /* Begins to track [view, view + bytes). Negative errno. */
 int pagemap_track(uint8_t *view, uint64_t bytes);
 
-/*
- * QEMU runs vCPUs by KVM, so its views will hold few pages: harvests shall pass over what is not in them. Takes effect with the
- * next harvest of a view, if it may be locked.
- */
+/* QEMU runs vCPUs by KVM, so its views will hold few pages: harvests shall pass over what is not in them. */
 void pagemap_expect_holes(void);
 
-/* Adds the pages written since the last call to dirty, the view's first as first_page; returns their number or negative errno. */
-int64_t pagemap_harvest(struct pagemap_view *view, uint64_t first_page, uint64_t *dirty);
+/* Before a harvest of the view, on one thread: locks it if it will have holes and may be locked. */
+void pagemap_prepare(struct pagemap_view *view);
+
+/*
+ * Adds the pages of the bytes from from to end of the view that were written since the last call to dirty, the view's first as
+ * first_page; returns their number or negative errno. Several threads may harvest parts of one view, or several, at once.
+ */
+int64_t pagemap_harvest(
+    const struct pagemap_view *view, uint64_t from, uint64_t end, uint64_t first_page, uint64_t *dirty);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "checkpoint.h"
 #include "control.h"
+#include "crew.h"
 #include "pagemap.h"
 #include "ram.h"
 #include "staging.h"
@@ -134,5 +135,13 @@ __attribute__((constructor)) static void start(void) {
     error = control_start(checkpoint_harvest_live);
     if (error < 0) {
         control_die(-error, "cannot start the library's thread");
+    }
+    int threads = crew_size(getenv("VMFT_CREW"));
+    if (threads < 0) {
+        control_die(-threads, "environment variable VMFT_CREW is a number of threads from 0 to %u", CREW_MAX_THREADS);
+    }
+    error = crew_start((unsigned)threads);
+    if (error < 0) {
+        control_die(-error, "cannot start the threads that help in a pause");
     }
 }

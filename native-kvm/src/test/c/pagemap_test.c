@@ -13,6 +13,13 @@
 #define PAGES 10000u
 #define BYTES (PAGES * VMFT_PAGE_BYTES)
 
+static struct pagemap_view tracked;
+
+static int64_t harvest(uint64_t first_page, uint64_t *dirty) {
+    pagemap_prepare(&tracked);
+    return pagemap_harvest(&tracked, 0, BYTES, first_page, dirty);
+}
+
 int main(void) {
     const char *refused = NULL;
     int error = pagemap_open(&refused);
@@ -29,23 +36,23 @@ int main(void) {
     CHECK(dirty != NULL);
     size_t size = bitmap_words(PAGES) * sizeof *dirty;
 
-    struct pagemap_view tracked = {.start = view, .bytes = BYTES};
+    tracked = (struct pagemap_view){.start = view, .bytes = BYTES};
     memset(view, 1, BYTES);
-    CHECK(pagemap_harvest(&tracked, 0, dirty) == PAGES);
+    CHECK(harvest(0, dirty) == PAGES);
     CHECK(bitmap_count(dirty, bitmap_words(PAGES)) == PAGES);
-    CHECK(pagemap_harvest(&tracked, 0, dirty) == 0);
+    CHECK(harvest(0, dirty) == 0);
 
     /* Reading is not writing; writing through another mapping is not this view's. */
     uint8_t *other = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     CHECK(other != MAP_FAILED);
     other[7 * VMFT_PAGE_BYTES] = view[8 * VMFT_PAGE_BYTES];
-    CHECK(pagemap_harvest(&tracked, 0, dirty) == 0);
+    CHECK(harvest(0, dirty) == 0);
 
     memset(dirty, 0, size);
     view[3 * VMFT_PAGE_BYTES] = 2;
     int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
     CHECK(read(zero, view + 9998 * VMFT_PAGE_BYTES, 2 * VMFT_PAGE_BYTES) == 2 * VMFT_PAGE_BYTES);
-    CHECK(pagemap_harvest(&tracked, 0, dirty) == 3);
+    CHECK(harvest(0, dirty) == 3);
     CHECK(bitmap_count(dirty, bitmap_words(PAGES)) == 3);
     CHECK(dirty[0] == 8 && dirty[156] == 3ull << 14);
 
@@ -54,14 +61,20 @@ int main(void) {
     for (unsigned page = 0; page < PAGES; page += 2) {
         view[page * VMFT_PAGE_BYTES] = 3;
     }
-    CHECK(pagemap_harvest(&tracked, 0, dirty) == PAGES / 2);
-    CHECK(pagemap_harvest(&tracked, 0, dirty) == 0);
+    CHECK(harvest(0, dirty) == PAGES / 2);
+    CHECK(harvest(0, dirty) == 0);
+
+    /* A part of it. */
+    memset(dirty, 0, size);
+    view[3 * VMFT_PAGE_BYTES] = view[4 * VMFT_PAGE_BYTES] = view[8 * VMFT_PAGE_BYTES] = 4;
+    CHECK(pagemap_harvest(&tracked, 4 * VMFT_PAGE_BYTES, 8 * VMFT_PAGE_BYTES, 0, dirty) == 1 && dirty[0] == 1 << 4);
+    CHECK(harvest(0, dirty) == 2 && dirty[0] == (1 << 3 | 1 << 4 | 1 << 8));
 
     /* A page dropped from the mapping after it was written still counts. */
     memset(dirty, 0, size);
     view[5 * VMFT_PAGE_BYTES] = 4;
     CHECK(madvise(view + 5 * VMFT_PAGE_BYTES, VMFT_PAGE_BYTES, MADV_DONTNEED) == 0);
-    CHECK(pagemap_harvest(&tracked, 0, dirty) == 1);
+    CHECK(harvest(0, dirty) == 1);
     CHECK(dirty[0] == 1 << 5);
 
     /* Discarded for good, so a hole of the file too. */
@@ -70,18 +83,18 @@ int main(void) {
     view[200 * VMFT_PAGE_BYTES] = 5;
     view[50 * VMFT_PAGE_BYTES] = 5;
     memset(dirty, 0, size);
-    int64_t found = pagemap_harvest(&tracked, 0, dirty);
+    int64_t found = harvest(0, dirty);
     if (found != 2) {
         /* Not allowed to lock memory: the other way stays in use, and counts the holes. */
         CHECK(found == 101 && geteuid() != 0);
     }
     CHECK((dirty[0] >> 50 & 1) == 1 && (dirty[3] >> 8 & 1) == 1);
-    CHECK(pagemap_harvest(&tracked, 0, dirty) == 0);
+    CHECK(harvest(0, dirty) == 0);
 
     /* The view's first page may stand anywhere in the bitmap. */
     uint64_t *among_others = bitmap_new(PAGES + 70);
     view[3 * VMFT_PAGE_BYTES] = 6;
-    CHECK(pagemap_harvest(&tracked, 70, among_others) == 1);
+    CHECK(harvest(70, among_others) == 1);
     CHECK(among_others[1] == 1 << 9 && bitmap_count(among_others, bitmap_words(PAGES + 70)) == 1);
     free(among_others);
     free(dirty);

@@ -28,7 +28,9 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The library in a real QEMU, with the test guest, under TCG and where it runs under KVM. */
@@ -80,10 +82,17 @@ class TrackerIT {
         long epoch;
 
         Rig(TrackerConfig config, TestMachine machine, String guestOptions) throws IOException {
+            this(config, machine, guestOptions, Map.of());
+        }
+
+        Rig(TrackerConfig config, TestMachine machine, String guestOptions, Map<String, String> variables)
+                throws IOException {
             tracker = Tracker.open(config, backup);
             backup.tracker = tracker;
+            Map<String, String> environment = new HashMap<>(tracker.environment());
+            environment.putAll(variables);
             try {
-                qemu = TestQemu.start(directory, tracker.environment(), RAM_BYTES, machine, guestOptions);
+                qemu = TestQemu.start(directory, environment, RAM_BYTES, machine, guestOptions);
             } catch (IOException | RuntimeException e) {
                 tracker.close();
                 throw e;
@@ -92,7 +101,11 @@ class TrackerIT {
         }
 
         Rig(TestMachine machine) throws IOException {
-            this(config(8, 256, Duration.ofSeconds(10)), machine, "seed=7 pages=2000 pace=20 report=1000");
+            this(machine, Map.of());
+        }
+
+        Rig(TestMachine machine, Map<String, String> variables) throws IOException {
+            this(config(8, 256, Duration.ofSeconds(10)), machine, "seed=7 pages=2000 pace=20 report=1000", variables);
         }
 
         Harvest checkpoint() throws IOException {
@@ -150,14 +163,24 @@ class TrackerIT {
         }
     }
 
+    private static Stream<Arguments> machinesAndCrews() {
+        return Stream.concat(
+                Arrays.stream(TestMachine.values()).map(machine -> Arguments.of(machine, 1)),
+                Stream.of(
+                        Arguments.of(TestMachine.TCG, 0),
+                        Arguments.of(TestMachine.TCG, 3),
+                        Arguments.of(TestMachine.KVM, 3)));
+    }
+
+    /** Threads beside QEMU's own: none, those that help when it is done, and those that begin before. */
     @ParameterizedTest
-    @EnumSource(TestMachine.class)
-    void theFoldedImageEqualsThePausedGuest(TestMachine machine) throws IOException {
+    @MethodSource("machinesAndCrews")
+    void theFoldedImageEqualsThePausedGuest(TestMachine machine, int threads) throws IOException {
         assumeRuns(machine);
         long seed = Long.getLong("vmft.seed", System.nanoTime());
         System.out.println("seed " + seed);
         Random random = new Random(seed);
-        try (Rig rig = new Rig(machine)) {
+        try (Rig rig = new Rig(machine, Map.of("VMFT_CREW", String.valueOf(threads)))) {
             // From the firmware on: KVM's slots come and go here.
             for (int i = 0; i < 30; i++) {
                 rig.checkpoint();
@@ -439,14 +462,16 @@ class TrackerIT {
     @Test
     void withoutAFreeSlotThePauseWaits() throws Exception {
         try (Rig rig = new Rig(config(2, 64, Duration.ofSeconds(20)), TestMachine.TCG, "pages=100")) {
-            long pages = rig.tracker.freeze().get(20, TimeUnit.SECONDS).pages();
             rig.backup.onChunk = chunk -> {};
             rig.tracker.arm(++rig.epoch);
             var save = Executors.newSingleThreadExecutor();
             var answer = save.submit(rig::save);
             int filled = 0;
-            while (rig.backup.harvests.isEmpty() && filled < (pages + 63) / 64) {
-                Chunk one = rig.backup.next(rig.backup.chunks);
+            while (rig.backup.harvests.isEmpty()) {
+                Chunk one = rig.backup.chunks.poll(10, TimeUnit.MILLISECONDS);
+                if (one == null) {
+                    continue;
+                }
                 filled++;
                 if (filled == 2) {
                     // Both are out: the library has nothing to fill and the VM stays paused.
@@ -637,6 +662,19 @@ class TrackerIT {
                             && Files.readString(environment).contains("END"));
             assertThat(Files.readString(environment)).contains("PATH=").doesNotContain("LD_PRELOAD", "VMFT_");
             assertThat(rig.qemu.execute("{\"execute\":\"query-status\"}")).startsWith("{\"return\"");
+        }
+    }
+
+    @Test
+    void aNumberOfThreadsThatIsNoneIsRefused() throws Exception {
+        try (Tracker tracker = Tracker.open(config(8, 256, Duration.ofSeconds(10)), new Backup(RAM_BYTES))) {
+            Map<String, String> environment = new HashMap<>(tracker.environment());
+            environment.put("VMFT_CREW", "many");
+            Process qemu = TestQemu.launch(directory, environment, RAM_BYTES, TestMachine.TCG, "pages=1");
+            assertThat(qemu.waitFor(20, TimeUnit.SECONDS)).isTrue();
+            assertThat(qemu.exitValue()).isEqualTo(1);
+            assertThat(Files.readString(directory.resolve("stderr")))
+                    .contains("environment variable VMFT_CREW is a number of threads from 0 to 3");
         }
     }
 

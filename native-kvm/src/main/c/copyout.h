@@ -1,0 +1,17 @@
+/* Copies of dirty pages in staging slots, made in a pause by all members of the crew, each in a slot of its own. */
+#ifndef VMFT_COPYOUT_H
+#define VMFT_COPYOUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Copies the pages of todo for which there are slots, and takes them out of it. Does nothing if the checkpoint is void. */
+void copyout_run(unsigned member, uint64_t *todo);
+
+/* On the main thread: copies what is left in todo too, waiting for slots; false if the checkpoint is void. Adds the time it waited. */
+bool copyout_rest(uint64_t *todo, uint64_t *waited_nanos);
+
+/* On the main thread, when nobody copies: hands over all slots that are not full. What is copied after that comes after it. */
+void copyout_hand_over(void);
+
+#endif
