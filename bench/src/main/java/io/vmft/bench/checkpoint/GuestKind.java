@@ -76,7 +76,7 @@ record GuestKind(
                 kernel: '%s'
                 append: '%s'
                 serial: '%s'
-                %s%s%s
+                %s%s
                 protection:
                   epoch: %dms
                 %s
@@ -101,7 +101,6 @@ record GuestKind(
                                     bridge: %s
                                 """.formatted(Artifacts.linuxInitrd(), volume, vm.hashCode() & 0xff, tap, Ground.BRIDGE) : "",
                 legacyVirtio ? "qemu_args: [-global, virtio-pci.disable-modern=on]" : "",
-                accelerator.equals("kvm") ? "cpu_model: host,-arch-capabilities" : "",
                 CheckpointBench.EPOCH_MILLIS,
                 (more + "\n" + settings).indent(2).stripTrailing());
     }
