@@ -6,6 +6,7 @@ import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -53,7 +54,9 @@ public final class VmPaths implements AutoCloseable {
         Path memory = MEMORY.resolve("vmft" + directory.toString().replace('/', '-'));
         try {
             deleteTree(memory);
-            Files.createDirectories(memory);
+            // Other users of this host must not read the guest's memory.
+            Files.createDirectory(
+                    memory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
         } catch (IOException e) {
             lock.acquiredBy().close();
             throw new IOException(memory + ": cannot be made (" + e + "); vmft needs a writable " + MEMORY, e);
