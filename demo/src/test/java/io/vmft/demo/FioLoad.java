@@ -80,6 +80,7 @@ final class FioLoad {
                         "--size=" + SIZE,
                         "--fsync=64",
                         "--verify=crc32c",
+                        "--verify_state_save=0",
                         "--verify_backlog=256",
                         "--verify_fatal=1",
                         "--randseed=" + pass);
