@@ -136,7 +136,6 @@ void checkpoint_closed(void) {
     end_early();
     harvest_in_pause(0, todo, &found);
     bitmap_or(harvested, todo, bitmap_words(ram.pages));
-    report[VMFT_DIRTY_PAGES] = bitmap_count(harvested, bitmap_words(ram.pages));
     report[VMFT_FROM_PAGEMAP] = found.in_pagemap;
     report[VMFT_FROM_DIRTY_LOG] = found.in_dirty_log;
     report[VMFT_FOUND_AT] = sys_now_nanos();
@@ -146,6 +145,8 @@ void checkpoint_closed(void) {
     }
     bool valid = copyout_rest(todo, &report[VMFT_SLOT_WAIT]);
     copyout_hand_over();
+    uint64_t handed_over = copyout_pages();
+    report[VMFT_DIRTY_PAGES] = valid ? handed_over : bitmap_count(harvested, bitmap_words(ram.pages));
     if (valid && control_digests_asked()) {
         digest_all();
     }

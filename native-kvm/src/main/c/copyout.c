@@ -18,6 +18,8 @@
 static struct filling {
     int slot;
     struct copy copy;
+    /* Handed over in this pause. */
+    uint64_t pages;
 } fillings[CREW_MEMBERS] = {{.slot = -1}, {.slot = -1}, {.slot = -1}, {.slot = -1}};
 static_assert(CREW_MEMBERS == 4, "each has no slot at first");
 
@@ -39,6 +41,7 @@ static bool has_room(struct filling *filling) {
 }
 
 static void hand_over(struct filling *filling) {
+    filling->pages += filling->copy.count;
     control_chunk((uint32_t)filling->slot, filling->copy.count, filling->copy.stored);
     filling->slot = -1;
 }
@@ -124,4 +127,13 @@ void copyout_hand_over(void) {
             hand_over(filling);
         }
     }
+}
+
+uint64_t copyout_pages(void) {
+    uint64_t pages = 0;
+    for (struct filling *filling = fillings; filling < fillings + CREW_MEMBERS; filling++) {
+        pages += filling->pages;
+        filling->pages = 0;
+    }
+    return pages;
 }

@@ -14,4 +14,7 @@ bool copyout_rest(uint64_t *todo, uint64_t *waited_nanos);
 /* On the main thread, when nobody copies: hands over all slots that are not full. What is copied after that comes after it. */
 void copyout_hand_over(void);
 
+/* On the main thread, when nobody copies: how many page indexes were handed over since the last call. */
+uint64_t copyout_pages(void);
+
 #endif

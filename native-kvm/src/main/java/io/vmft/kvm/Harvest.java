@@ -8,7 +8,8 @@ package io.vmft.kvm;
  * @param epoch as given to {@link Tracker#arm}
  * @param valid false when the checkpoint is void: its chunks do not count (their slots must still be given back), and the
  *     library keeps every page harvested as dirty for the next checkpoint
- * @param dirtyPages pages found dirty, those of void checkpoints before included
+ * @param dirtyPages pages found dirty, those of void checkpoints before included; of a valid one as many as its chunks have, for a page
+ *     that was written again while it was copied comes again, and the later content counts
  * @param openedNanos when QEMU, the VM stopped and drained, began to write its state
  * @param closedNanos when the state was whole
  * @param foundNanos when the dirty pages were known

@@ -30,6 +30,7 @@ public class PagePackerBenchmark {
 
     private final SplittableRandom random = new SplittableRandom(1);
     private final PagePacker packer = new PagePacker(64L << 20);
+    private long epoch;
     private final PageUnpacker unpacker = new PageUnpacker();
     private final ByteBuffer indexes = ByteBuffer.allocateDirect(8 * PAGES).order(ByteOrder.LITTLE_ENDIAN);
     private final ByteBuffer pages = ByteBuffer.allocateDirect(PAGE_BYTES * PAGES);
@@ -64,7 +65,7 @@ public class PagePackerBenchmark {
 
     private int pack() {
         packed.clear();
-        packer.pack(PAGES, indexes, pages, packed);
+        packer.pack(epoch++, PAGES, indexes, pages, packed);
         return packed.readableBytes();
     }
 

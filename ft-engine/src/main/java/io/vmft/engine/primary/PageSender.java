@@ -169,7 +169,7 @@ final class PageSender implements AutoCloseable {
             packer = current;
         }
         ByteBuf payload = link.buffer(PagePacker.maxBytes(chunk.pageCount(), chunk.storedCount()));
-        current.pack(chunk.pageCount(), chunk.pageIndexes(), chunk.pages(), payload);
+        current.pack(chunk.epoch(), chunk.pageCount(), chunk.pageIndexes(), chunk.pages(), payload);
         long bytes = payload.readableBytes();
         return new Packed(new Frame(FrameType.PACKED_PAGES, chunk.epoch(), payload), () -> {
             sentBytes += bytes;

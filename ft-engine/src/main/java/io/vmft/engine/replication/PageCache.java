@@ -16,24 +16,28 @@ final class PageCache {
     /** Made when first used: a cache that is bounded by gigabytes mostly stays small. */
     private final byte[][] contents;
 
+    /** The checkpoint with which each was sent. */
+    private final long[] epochs;
+
     private final byte[] nextVictim;
 
     PageCache(long bytes) {
         sets = Math.toIntExact(Math.max(1, bytes / PAGE_BYTES / WAYS));
         tags = new long[sets * WAYS];
         contents = new byte[sets * WAYS][];
+        epochs = new long[sets * WAYS];
         nextVictim = new byte[sets];
         Arrays.fill(tags, NONE);
     }
 
-    /** The page's content, or null; stays this object's. */
-    byte @org.jspecify.annotations.Nullable [] get(long page) {
+    /** The page's content as it was sent with an earlier checkpoint than {@code epoch}, or null; stays this object's. */
+    byte @org.jspecify.annotations.Nullable [] get(long page, long epoch) {
         int way = find(page);
-        return way < 0 ? null : contents[way];
+        return way < 0 || epochs[way] == epoch ? null : contents[way];
     }
 
     /** Remembers a copy. */
-    void put(long page, byte[] content) {
+    void put(long page, long epoch, byte[] content) {
         int way = find(page);
         if (way < 0) {
             int set = set(page);
@@ -44,6 +48,7 @@ final class PageCache {
                 contents[way] = new byte[PAGE_BYTES];
             }
         }
+        epochs[way] = epoch;
         System.arraycopy(content, 0, contents[way], 0, PAGE_BYTES);
     }
 

@@ -46,11 +46,12 @@ public final class PagePacker {
     /**
      * Writes a {@link PackedPages} payload.
      *
+     * @param epoch the checkpoint they belong to: what comes a second time in it is not related to the first
      * @param indexes {@code count} little-endian page indexes, with {@link PagesPayload#ZERO_PAGE} for pages without content
      * @param pages the contents of the others; its position does not count
      * @param target empty, with room for {@link #maxBytes}
      */
-    public void pack(int count, ByteBuffer indexes, ByteBuffer pages, ByteBuf target) {
+    public void pack(long epoch, int count, ByteBuffer indexes, ByteBuffer pages, ByteBuf target) {
         target.writeInt(count).writeInt(0);
         target.writerIndex(target.writerIndex() + PackedPages.prefixBytes(count) - Frame.PAGES_PREFIX_BYTES);
         int at = 0;
@@ -64,7 +65,7 @@ public final class PagePacker {
             } else {
                 pages.get(at, page);
                 at += Frame.PAGE_BYTES;
-                marked = index | write(index, target);
+                marked = index | write(epoch, index, target);
             }
             target.setLongLE(Frame.PAGES_PREFIX_BYTES + Long.BYTES * i, marked);
             target.setShort(
@@ -78,8 +79,8 @@ public final class PagePacker {
     }
 
     /** Writes the current page's content; says how. */
-    private long write(long index, ByteBuf target) {
-        byte[] before = sent.get(index);
+    private long write(long epoch, long index, ByteBuf target) {
+        byte[] before = sent.get(index, epoch);
         long how = 0;
         if (before != null) {
             for (int at = 0; at < Frame.PAGE_BYTES; at += Long.BYTES) {
@@ -87,7 +88,7 @@ public final class PagePacker {
             }
             how = PackedPages.DELTA;
         }
-        sent.put(index, page);
+        sent.put(index, epoch, page);
         int length = compress(before == null ? page : changed);
         if (length > 0) {
             target.writeBytes(packed, 0, length);

@@ -25,13 +25,14 @@ final class PagePackerTest {
     private final byte[][] backup = new byte[GUEST_PAGES][Frame.PAGE_BYTES];
     private final PagePacker packer = new PagePacker(32L * Frame.PAGE_BYTES);
     private final PageUnpacker unpacker = new PageUnpacker();
+    private long epoch;
 
     @Test
     void whatIsUnpackedIsWhatWasPacked() {
         long seed = Long.getLong("vmft.seed", System.nanoTime());
         System.out.println("seed " + seed);
         Random random = new Random(seed);
-        for (int epoch = 0; epoch < 300; epoch++) {
+        for (int round = 0; round < 300; round++) {
             List<Integer> dirty = new ArrayList<>();
             for (int page = 0; page < GUEST_PAGES; page++) {
                 if (random.nextInt(4) == 0) {
@@ -43,7 +44,7 @@ final class PagePackerTest {
                 packer.forget();
             }
             unpack(pack(dirty));
-            assertThat(backup).as("epoch %d", epoch).isDeepEqualTo(guest);
+            assertThat(backup).as("round %d", round).isDeepEqualTo(guest);
         }
     }
 
@@ -66,6 +67,23 @@ final class PagePackerTest {
         assertThat(ways(packed)).containsEntry(3L, PackedPages.DELTA | PackedPages.LZ4);
         packer.forget();
         assertThat(pack(List.of(3)).readableBytes()).isEqualTo(18 + Frame.PAGE_BYTES);
+    }
+
+    @Test
+    void aPageThatComesAgainInACheckpointIsNotRelatedToWhatCameBefore() {
+        new Random(3).nextBytes(guest[3]);
+        unpack(pack(List.of(3)));
+        guest[3][100] ^= 1;
+        assertThat(ways(pack(List.of(3)))).containsEntry(3L, PackedPages.DELTA | PackedPages.LZ4);
+        guest[3][101] ^= 1;
+        ByteBuf again = packMore(List.of(3));
+        assertThat(ways(again)).containsEntry(3L, 0L);
+        unpack(again);
+        guest[3][102] ^= 1;
+        ByteBuf next = pack(List.of(3));
+        assertThat(ways(next)).containsEntry(3L, PackedPages.DELTA | PackedPages.LZ4);
+        unpack(next);
+        assertThat(backup[3]).isEqualTo(guest[3]);
     }
 
     @Test
@@ -119,7 +137,14 @@ final class PagePackerTest {
                 .writeBytes(content);
     }
 
+    /** As a checkpoint of its own. */
     private ByteBuf pack(List<Integer> dirty) {
+        epoch++;
+        return packMore(dirty);
+    }
+
+    /** Into the same checkpoint as what was packed before. */
+    private ByteBuf packMore(List<Integer> dirty) {
         ByteBuffer indexes = ByteBuffer.allocateDirect(8 * dirty.size()).order(ByteOrder.LITTLE_ENDIAN);
         ByteBuffer pages = ByteBuffer.allocateDirect(Frame.PAGE_BYTES * dirty.size());
         int stored = 0;
@@ -132,7 +157,7 @@ final class PagePackerTest {
             }
         }
         ByteBuf packed = Unpooled.buffer(PagePacker.maxBytes(dirty.size(), stored));
-        packer.pack(dirty.size(), indexes, pages, packed);
+        packer.pack(epoch, dirty.size(), indexes, pages, packed);
         return packed;
     }
 

@@ -18,7 +18,7 @@ import io.netty.handler.codec.CorruptedFrameException;
  * </pre>
  *
  * <p>"All that was sent before" are the first sync and the checkpoints that ended (END) on this connection, in their order; committed or
- * not makes no difference. A page is at most once in a checkpoint.
+ * not makes no difference. A page may come again in a checkpoint: the last content counts, and XORed it still is with what it was before.
  *
  * @param count how many pages
  */
