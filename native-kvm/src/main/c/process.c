@@ -97,11 +97,15 @@ __attribute__((constructor)) static void start(void) {
     const char *state_file = variable("VMFT_STATE_FILE");
     const char *ram_file = variable("VMFT_RAM");
     const char *blocks_file = variable("VMFT_BLOCKS");
+    int threads = crew_size(getenv("VMFT_CREW"));
+    if (threads < 0) {
+        control_die(-threads, "environment variable VMFT_CREW is a number of threads from 0 to %u", CREW_MAX_THREADS);
+    }
     engine = engine_pid();
     /* What QEMU starts is not guarded. */
     static const char *const names[] = {
         "LD_PRELOAD", "VMFT_CONTROL", "VMFT_STAGING", "VMFT_STATE_FILE", "VMFT_RAM", "VMFT_BLOCKS",
-        "VMFT_PARENT_PID"};
+        "VMFT_PARENT_PID", "VMFT_CREW"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         unsetenv(names[i]);
     }
@@ -135,10 +139,6 @@ __attribute__((constructor)) static void start(void) {
     error = control_start(checkpoint_harvest_live);
     if (error < 0) {
         control_die(-error, "cannot start the library's thread");
-    }
-    int threads = crew_size(getenv("VMFT_CREW"));
-    if (threads < 0) {
-        control_die(-threads, "environment variable VMFT_CREW is a number of threads from 0 to %u", CREW_MAX_THREADS);
     }
     error = crew_start((unsigned)threads);
     if (error < 0) {
