@@ -175,8 +175,7 @@ void checkpoint_take_back(void) {
 void checkpoint_harvest_live(uint64_t sequence, bool touched) {
     size_t words = bitmap_words(ram_freeze());
     memset(live, 0, words * sizeof *live);
-    struct harvest_found nowhere = {0};
-    harvest_live(live, &nowhere);
+    harvest_live(live);
     if (touched) {
         memset(live, 0, words * sizeof *live);
         ram_add_touched(live);

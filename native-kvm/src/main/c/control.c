@@ -162,20 +162,7 @@ int control_start(void (*harvest_live)(uint64_t, bool)) {
     }
     struct vmft_message hello = {.type = VMFT_HELLO, .arg = VMFT_ABI, .value = {(uint64_t)getpid()}};
     send_message(&hello);
-
-    /* QEMU's signals are not for this thread. */
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    int error = pthread_create(&thread, NULL, serve, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0) {
-        return -error;
-    }
-    pthread_setname_np(thread, "vmft");
-    return 0;
+    return sys_start_thread("vmft", serve, NULL);
 }
 
 void control_abandon(void) {

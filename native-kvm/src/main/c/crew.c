@@ -1,14 +1,14 @@
 #define _GNU_SOURCE
 #include "crew.h"
 
+#include "sys.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 static unsigned size;
@@ -28,7 +28,7 @@ static bool job_open;
 static unsigned inside;
 
 static void (*leader)(unsigned member);
-static enum { NOBODY, ASKED, LEADING, LED } leading;
+static enum { NOBODY, ASKED, LEADING } leading;
 
 static void tell(void) {
     atomic_fetch_add(&changes, 1);
@@ -36,19 +36,13 @@ static void tell(void) {
 }
 
 /* A thread that slept is not there again as soon as there is something to do: for so long a pause asks without sleeping. */
-#define SPIN_NANOS 100000
-
-static int64_t nanos(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
+#define SPIN_NANOS 100000u
 
 /* Waits for a change. The lock is held, and given up meanwhile. */
 static void wait_awake(void) {
     unsigned seen = atomic_load(&changes);
     pthread_mutex_unlock(&lock);
-    for (int64_t until = nanos() + SPIN_NANOS; atomic_load(&changes) == seen && nanos() < until;) {
+    for (uint64_t until = sys_now_nanos() + SPIN_NANOS; atomic_load(&changes) == seen && sys_now_nanos() < until;) {
         __builtin_ia32_pause();
     }
     pthread_mutex_lock(&lock);
@@ -102,7 +96,7 @@ static void *serve(void *number) {
             follow_priority(&nice);
             lead(member);
             pthread_mutex_lock(&lock);
-            leading = LED;
+            leading = NOBODY;
             tell();
         } else if (!take_part(member, &last_job)) {
             pthread_cond_wait(&changed, &lock);
@@ -112,20 +106,11 @@ static void *serve(void *number) {
 }
 
 int crew_start(unsigned threads) {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
     for (size = 0; size < threads; size++) {
-        pthread_t thread;
-        /* QEMU's signals are not for these threads. */
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        int error = pthread_create(&thread, NULL, serve, (void *)(uintptr_t)(size + 1));
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (error != 0) {
-            return -error;
+        int error = sys_start_thread("vmft-crew", serve, (void *)(uintptr_t)(size + 1));
+        if (error < 0) {
+            return error;
         }
-        pthread_setname_np(thread, "vmft-crew");
-        pthread_detach(thread);
     }
     return 0;
 }

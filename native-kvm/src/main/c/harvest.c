@@ -9,6 +9,7 @@
 #include "vmft.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* What one task looks through; whole words of a bitmap, and small enough that a guest of a few GiB keeps every member busy. */
@@ -68,8 +69,9 @@ static void harvest(bool shared, unsigned member, uint64_t *dirty, struct harves
     pthread_mutex_unlock(&ram.lock);
 }
 
-void harvest_live(uint64_t *dirty, struct harvest_found *found) {
-    harvest(false, 0, dirty, found);
+void harvest_live(uint64_t *dirty) {
+    struct harvest_found not_told = {0};
+    harvest(false, 0, dirty, &not_told);
 }
 
 void harvest_in_pause(unsigned member, uint64_t *dirty, struct harvest_found *found) {

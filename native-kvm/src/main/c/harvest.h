@@ -2,7 +2,6 @@
 #ifndef VMFT_HARVEST_H
 #define VMFT_HARVEST_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* How many pages were found where; they may overlap. */
@@ -12,9 +11,9 @@ struct harvest_found {
 };
 
 /* Adds the pages written since the last harvest to dirty, on the service thread. */
-void harvest_live(uint64_t *dirty, struct harvest_found *found);
+void harvest_live(uint64_t *dirty);
 
-/* The same in a pause, by a member of the crew, which shares the work of a large guest. */
+/* The same in a pause, by a member of the crew, which shares the work of a large guest. Adds to found, too. */
 void harvest_in_pause(unsigned member, uint64_t *dirty, struct harvest_found *found);
 
 #endif

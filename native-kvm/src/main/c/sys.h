@@ -18,4 +18,7 @@ int sys_munmap(void *addr, size_t length);
 int sys_mlock_on_fault(const void *addr, size_t length);
 uint64_t sys_now_nanos(void); /* CLOCK_MONOTONIC */
 
+/* A thread of the library's own, which runs until the process ends; QEMU's signals are not for it. */
+int sys_start_thread(const char *name, void *(*run)(void *), void *argument);
+
 #endif
