@@ -4,10 +4,7 @@ import io.netty.buffer.ByteBuf;
 import io.vmft.proto.checkpoint.Frame;
 import io.vmft.proto.checkpoint.PackedPages;
 import io.vmft.proto.checkpoint.PagesPayload;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import net.jpountz.lz4.LZ4Compressor;
 import net.jpountz.lz4.LZ4Factory;
 
@@ -17,7 +14,6 @@ import net.jpountz.lz4.LZ4Factory;
  * thread-safe.
  */
 public final class PagePacker {
-    private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.nativeOrder());
     /** An LZ4 block that saves less is not worth unpacking. */
     private static final int MAX_PACKED_BYTES = Frame.PAGE_BYTES * 7 / 8;
 
@@ -83,9 +79,7 @@ public final class PagePacker {
         byte[] before = sent.get(index, epoch);
         long how = 0;
         if (before != null) {
-            for (int at = 0; at < Frame.PAGE_BYTES; at += Long.BYTES) {
-                LONGS.set(changed, at, (long) LONGS.get(page, at) ^ (long) LONGS.get(before, at));
-            }
+            Xor.pages(page, before, changed);
             how = PackedPages.DELTA;
         }
         sent.put(index, epoch, page);

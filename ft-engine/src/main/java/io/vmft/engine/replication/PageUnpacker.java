@@ -5,17 +5,12 @@ import io.netty.handler.codec.CorruptedFrameException;
 import io.vmft.proto.checkpoint.Frame;
 import io.vmft.proto.checkpoint.PackedPages;
 import io.vmft.proto.checkpoint.PagesPayload;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
-import java.nio.ByteOrder;
 import net.jpountz.lz4.LZ4Exception;
 import net.jpountz.lz4.LZ4Factory;
 import net.jpountz.lz4.LZ4SafeDecompressor;
 
 /** Turns packed pages into whole ones again. Not thread-safe. */
 public final class PageUnpacker {
-    private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.nativeOrder());
-
     /** Tells what a page holds after all that was received before. */
     @FunctionalInterface
     public interface Before {
@@ -74,9 +69,7 @@ public final class PageUnpacker {
         }
         if ((flags & PackedPages.DELTA) != 0) {
             known.copy(index, before);
-            for (int at = 0; at < Frame.PAGE_BYTES; at += Long.BYTES) {
-                LONGS.set(page, at, (long) LONGS.get(page, at) ^ (long) LONGS.get(before, at));
-            }
+            Xor.pages(page, before, page);
         }
     }
 }
