@@ -32,6 +32,8 @@ public final class RecoveryPlan {
     private final long lastSequence;
     private final Map<String, VmPlan> vms = new TreeMap<>();
     private final Map<String, VolumePlan> volumes = new TreeMap<>();
+    /** What was found of each lane, in order: the journal is gone through once, not once for each VM and volume. */
+    private final Map<Integer, List<Found>> byLane = new HashMap<>();
 
     /**
      * A VM as it goes on.
@@ -71,6 +73,14 @@ public final class RecoveryPlan {
         this.scan = scan;
         this.powerLost = powerLost;
         this.lastSequence = lastSequence;
+        for (Found found : scan.records()) {
+            byLane.computeIfAbsent(found.header().lane(), _ -> new ArrayList<>())
+                    .add(found);
+        }
+    }
+
+    private List<Found> found(int lane) {
+        return byLane.getOrDefault(lane, List.of());
     }
 
     /**
@@ -113,10 +123,8 @@ public final class RecoveryPlan {
     private VmPlan judge(Vm vm, List<StoredVolume> held, long nowMillis) {
         NavigableMap<Long, Long> boundaries = new TreeMap<>();
         long sealed = vm.state.record().getSealedEpoch();
-        for (Found found : scan.records()) {
-            if (found.header().kind() == RecordKind.SEAL
-                    && found.header().lane() == vm.lane
-                    && found.header().sequence() > vm.settled) {
+        for (Found found : found(vm.lane)) {
+            if (found.header().kind() == RecordKind.SEAL && found.header().sequence() > vm.settled) {
                 boundaries.put(found.header().epoch(), found.header().sequence());
                 sealed = Math.max(sealed, found.header().epoch());
             }
@@ -166,9 +174,9 @@ public final class RecoveryPlan {
         SequenceRange cut = after < lastSequence ? new SequenceRange(after, lastSequence) : null;
         Tally kept = Tally.NONE;
         Tally cutRecords = Tally.NONE;
-        for (Found found : scan.records()) {
+        for (Found found : found(volume.lane())) {
             long sequence = found.header().sequence();
-            if (found.header().lane() != volume.lane() || !volume.needs(sequence)) {
+            if (!volume.needs(sequence)) {
                 continue;
             }
             if (cut != null && cut.contains(sequence)) {
