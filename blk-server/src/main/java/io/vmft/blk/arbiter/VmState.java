@@ -5,6 +5,7 @@ import io.vmft.proto.blk.v1.ArbiterChange;
 import io.vmft.proto.blk.v1.ArbiterHistory;
 import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.Mode;
+import io.vmft.proto.blk.v1.ShowVmReply;
 import java.util.List;
 import java.util.OptionalLong;
 
@@ -75,6 +76,15 @@ public record VmState(
             }
         }
         return best;
+    }
+
+    /** As it is shown to operators. */
+    public ShowVmReply shown() {
+        return ShowVmReply.newBuilder()
+                .setRecord(record)
+                .setHistory(history)
+                .addAllInFlight(inFlight)
+                .build();
     }
 
     /** After a change of the record that {@code by} asked for: nothing is in flight, nothing lost. */

@@ -65,12 +65,7 @@ final class ArbiterService extends ArbiterGrpc.ArbiterImplBase {
     }
 
     private static void answer(String vm, Supplier<Outcome> call, StreamObserver<ArbiterReply> observer) {
-        Outcome outcome = checked(vm, call);
-        ArbiterReply.Builder reply = ArbiterReply.newBuilder().setRecord(outcome.record());
-        if (outcome.refusal() != null) {
-            reply.setRefusal(outcome.refusal());
-        }
-        observer.onNext(reply.build());
+        observer.onNext(checked(vm, call).reply());
         observer.onCompleted();
     }
 

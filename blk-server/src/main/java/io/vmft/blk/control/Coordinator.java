@@ -15,6 +15,7 @@ import io.vmft.blk.volume.Admission;
 import io.vmft.blk.volume.Volume;
 import io.vmft.blk.volume.VolumeTable;
 import io.vmft.proto.blk.v1.ArbiterRecord;
+import io.vmft.proto.blk.v1.ArbiterReply;
 import io.vmft.proto.blk.v1.BeginProtectRequest;
 import io.vmft.proto.blk.v1.CloseRequest;
 import io.vmft.proto.blk.v1.CommitRequest;
@@ -109,6 +110,15 @@ public final class Coordinator {
     public record Outcome(ArbiterRecord record, @Nullable Refusal refusal) {
         public boolean accepted() {
             return refusal == null;
+        }
+
+        /** As it is sent. */
+        public ArbiterReply reply() {
+            ArbiterReply.Builder reply = ArbiterReply.newBuilder().setRecord(record);
+            if (refusal != null) {
+                reply.setRefusal(refusal);
+            }
+            return reply.build();
         }
     }
 

@@ -12,7 +12,6 @@ import io.vmft.proto.blk.v1.ForceRequest;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /** The arbiter's records of a server that does not run. */
 public final class OfflineArbiter {
@@ -29,12 +28,12 @@ public final class OfflineArbiter {
         }
     }
 
-    /** One of them; null: there is none. */
-    public static @Nullable VmState show(OfflineData data, String vm) throws IOException {
+    /** One of them, or one that was never opened. */
+    public static VmState show(OfflineData data, String vm) throws IOException {
         return list(data).stream()
                 .filter(state -> state.vm().equals(vm))
                 .findFirst()
-                .orElse(null);
+                .orElseGet(() -> VmState.unknown(vm));
     }
 
     /**

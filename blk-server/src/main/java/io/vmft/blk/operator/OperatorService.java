@@ -61,30 +61,22 @@ public final class OperatorService extends OperatorGrpc.OperatorImplBase impleme
     @Override
     public void showVm(GetRequest request, StreamObserver<ShowVmReply> observer) {
         VmState state = coordinator.look(request.getVm());
-        VmState shown = state == null ? VmState.unknown(request.getVm()) : state;
-        observer.onNext(ShowVmReply.newBuilder()
-                .setRecord(shown.record())
-                .setHistory(shown.history())
-                .addAllInFlight(shown.inFlight())
-                .build());
+        observer.onNext((state == null ? VmState.unknown(request.getVm()) : state).shown());
         observer.onCompleted();
     }
 
     @Override
     public void force(ForceRequest request, StreamObserver<ArbiterReply> observer) {
         Outcome outcome = coordinator.force(request);
-        ArbiterReply.Builder reply = ArbiterReply.newBuilder().setRecord(outcome.record());
-        if (outcome.refusal() == null) {
+        if (outcome.accepted()) {
             LOG.warn(
                     "{}: {} forced by {}: {}",
                     request.getVm(),
                     request.getAction(),
                     request.getBy(),
                     outcome.record().getReason());
-        } else {
-            reply.setRefusal(outcome.refusal());
         }
-        observer.onNext(reply.build());
+        observer.onNext(outcome.reply());
         observer.onCompleted();
     }
 

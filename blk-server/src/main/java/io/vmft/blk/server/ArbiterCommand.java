@@ -13,7 +13,6 @@ import java.time.Instant;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -69,21 +68,13 @@ final class ArbiterCommand {
 
         @Override
         int run(ServerPlace server, PrintStream to) throws IOException, ConfigException {
-            ShowVmReply shown = server.look(client -> client.show(vm), data -> reply(OfflineArbiter.show(data, vm)));
+            ShowVmReply shown = server.look(
+                    client -> client.show(vm),
+                    data -> OfflineArbiter.show(data, vm).shown());
             require(shown, vm);
             print(shown, to);
             return 0;
         }
-    }
-
-    static ShowVmReply reply(@Nullable VmState state) {
-        return state == null
-                ? ShowVmReply.getDefaultInstance()
-                : ShowVmReply.newBuilder()
-                        .setRecord(state.record())
-                        .setHistory(state.history())
-                        .addAllInFlight(state.inFlight())
-                        .build();
     }
 
     static void require(ShowVmReply shown, String vm) throws IOException {

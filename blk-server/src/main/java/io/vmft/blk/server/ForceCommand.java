@@ -62,8 +62,8 @@ final class ForceCommand extends PlacedCommand {
 
     @Override
     int run(ServerPlace server, PrintStream to) throws IOException, ConfigException {
-        ShowVmReply shown =
-                server.look(client -> client.show(vm), data -> ArbiterCommand.reply(OfflineArbiter.show(data, vm)));
+        ShowVmReply shown = server.look(
+                client -> client.show(vm), data -> OfflineArbiter.show(data, vm).shown());
         ArbiterCommand.require(shown, vm);
         if (confirmed == null) {
             ArbiterCommand.print(shown, to);
@@ -79,14 +79,10 @@ final class ForceCommand extends PlacedCommand {
                 .setHost(Objects.requireNonNullElse(wish.host, ""))
                 .setBy(operator())
                 .setReason(reason);
-        ArbiterReply reply = server.change(client -> client.force(call.build()), data -> {
-            var outcome = OfflineArbiter.force(data, call.build(), System.currentTimeMillis());
-            ArbiterReply.Builder offline = ArbiterReply.newBuilder().setRecord(outcome.record());
-            if (outcome.refusal() != null) {
-                offline.setRefusal(outcome.refusal());
-            }
-            return offline.build();
-        });
+        ArbiterReply reply = server.change(
+                client -> client.force(call.build()),
+                data -> OfflineArbiter.force(data, call.build(), System.currentTimeMillis())
+                        .reply());
         if (reply.hasRefusal()) {
             throw new IOException(reply.getRefusal().getMessage());
         }
