@@ -51,6 +51,8 @@ class DamagedDirectoryIT {
     /** Two servers one after the other, so that the second one's index has a table of what the first one wrote. */
     @BeforeAll
     void killServers() throws Exception {
+        // What is not in the image stays in the journal, however long the servers live: no segment becomes a spare.
+        Files.writeString(directory.resolve("settings.yaml"), "journal: {segment: 1M, apply_interval: 3600s}\n");
         try (KillableServer server = KillableServer.start(directory.resolve("log"), arguments())) {
             server.protect(1);
             server.writeEpochs(2, EPOCHS / 2);
@@ -70,8 +72,8 @@ class DamagedDirectoryIT {
             "127.0.0.1:0",
             "--control",
             "127.0.0.1:0",
-            "--journal-segment",
-            "1M",
+            "--config",
+            directory.resolve("settings.yaml").toString(),
             "--volume",
             "disk=" + directory.resolve("disk.img") + ",create=" + VOLUME_BYTES
         };
