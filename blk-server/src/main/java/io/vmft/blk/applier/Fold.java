@@ -24,7 +24,7 @@ final class Fold {
     private long clearEnd;
 
     Fold(Journal journal) {
-        reader = new RecordReader(Arena.ofAuto().allocate(RecordReader.scratchBytes(journal), 64));
+        reader = new RecordReader(journal);
     }
 
     /** Writes and syncs. Afterwards every byte of the layer is durable in the image. */

@@ -1,27 +1,22 @@
 package io.vmft.blk.journal;
 
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
 /** Reads whole records and checks them. Not thread-safe; keeps the last record, because neighbours often are parts of one. */
 public final class RecordReader {
-    private final MemorySegment scratch;
+    private final long longest;
+    /** As large as the longest record so far needed, rounded up: most journals have no record of the longest kind. */
+    private MemorySegment scratch = MemorySegment.NULL;
+
     private @Nullable JournalRecord held;
 
-    /**
-     * Makes a reader.
-     *
-     * @param scratch native memory for the longest record
-     */
-    public RecordReader(MemorySegment scratch) {
-        this.scratch = scratch;
-    }
-
-    /** Scratch bytes that hold any record of {@code journal}. */
-    public static long scratchBytes(Journal journal) {
-        return RecordHeader.BYTES + (long) journal.maxPayloadBytes();
+    /** Makes a reader of the records of {@code journal}. */
+    public RecordReader(Journal journal) {
+        longest = RecordHeader.BYTES + (long) journal.maxPayloadBytes();
     }
 
     /**
@@ -33,14 +28,21 @@ public final class RecordReader {
         long bytes = RecordHeader.BYTES + record.lengthBytes();
         if (!record.equals(held)) {
             held = null;
-            if (bytes > scratch.byteSize()) {
+            if (bytes > longest) {
                 throw corrupt(record, "length");
             }
+            makeRoom(bytes);
             record.segment().file().read(record.position(), scratch.asSlice(0, bytes));
             check(record);
             held = record;
         }
         return scratch.asSlice(RecordHeader.BYTES, record.lengthBytes());
+    }
+
+    private void makeRoom(long bytes) {
+        if (bytes > scratch.byteSize()) {
+            scratch = Arena.ofAuto().allocate(Math.min(longest, Long.highestOneBit(bytes) << 1), 64);
+        }
     }
 
     private void check(JournalRecord record) throws CorruptRecordException {

@@ -74,10 +74,14 @@ class CrashPointsIT {
         }
         long done = 0;
         long twice = 0;
-        try (SecondCut second = new SecondCut(folder.resolve("recovery.log"))) {
+        List<SecondCut> seconds = new ArrayList<>();
+        try {
+            for (int i = 0; i < THREADS; i++) {
+                seconds.add(new SecondCut(folder.resolve("recovery-" + i + ".log")));
+            }
             for (long seed = FIRST_SEED; done < POINTS; seed++) {
                 long points = Math.min(POINTS - done, POINTS_EACH);
-                twice += checkSeed(seed, points, second);
+                twice += checkSeed(seed, points, seconds);
                 done += points;
                 System.out.printf(
                         Locale.ROOT,
@@ -87,28 +91,32 @@ class CrashPointsIT {
                         done,
                         twice);
             }
+        } finally {
+            for (SecondCut second : seconds) {
+                second.close();
+            }
         }
     }
 
-    private long checkSeed(long seed, long points, SecondCut second) throws Exception {
+    private long checkSeed(long seed, long points, List<SecondCut> seconds) throws Exception {
         if (seed == FIRST_SEED) {
-            return check(first(), seed, points, second);
+            return check(first(), seed, points, seconds);
         }
         // Where syncs take no time others hardly come between; where they do it takes long.
         try (WorkFolder work = seed % 4 == 0 ? WorkFolder.onDisk("points") : WorkFolder.make("points")) {
-            return check(record(work, seed), seed, points, second);
+            return check(record(work, seed), seed, points, seconds);
         }
     }
 
     /** At how many points the power was cut a second time. */
-    private static long check(Recording recording, long seed, long points, SecondCut second) throws Exception {
+    private static long check(Recording recording, long seed, long points, List<SecondCut> seconds) throws Exception {
         try (ExecutorService threads = Executors.newFixedThreadPool(THREADS)) {
             List<Future<Long>> parts = new ArrayList<>();
             for (int i = 0; i < THREADS; i++) {
                 long from = points * i / THREADS;
                 long to = points * (i + 1) / THREADS;
-                @Nullable SecondCut again = i == 0 ? second : null;
-                Callable<Long> part = () -> checkPart(recording, seed, from, to, again);
+                SecondCut second = seconds.get(i);
+                Callable<Long> part = () -> checkPart(recording, seed, from, to, second);
                 parts.add(threads.submit(part));
             }
             long twice = 0;
@@ -119,11 +127,10 @@ class CrashPointsIT {
         }
     }
 
-    private static long checkPart(Recording recording, long seed, long from, long to, @Nullable SecondCut second)
+    private static long checkPart(Recording recording, long seed, long from, long to, SecondCut second)
             throws Exception {
         try (WorkFolder states = WorkFolder.make("states");
-                PowerCuts cuts =
-                        new PowerCuts(recording, seed, states, second, Math.max(1, SECOND_CUT_EVERY / THREADS))) {
+                PowerCuts cuts = new PowerCuts(recording, seed, states, second, SECOND_CUT_EVERY)) {
             try {
                 cuts.check(from, to, _ -> false);
             } catch (Violation e) {

@@ -106,7 +106,7 @@ class JournalTest {
         assertThat(opened.scan().damages()).isEmpty();
         assertThat(opened.scan().records().stream().map(found -> found.header().sequence()))
                 .isEqualTo(sequences);
-        RecordReader reader = new RecordReader(arena.allocate(RecordReader.scratchBytes(journal)));
+        RecordReader reader = new RecordReader(journal);
         for (JournalScan.Found found : opened.scan().records()) {
             MemorySegment payload = reader.payload(found.record());
             assertThat(payload.byteSize()).isEqualTo(found.header().lengthBytes());
@@ -164,7 +164,7 @@ class JournalTest {
         for (int i = 0; i < 100; i++) {
             append(LANE, 2048);
         }
-        RecordReader reader = new RecordReader(arena.allocate(RecordReader.scratchBytes(journal)));
+        RecordReader reader = new RecordReader(journal);
         assertThat(reader.payload(record).byteSize()).isEqualTo(4096);
         record.segment().release();
         assertThatThrownBy(() -> record.segment().retain()).isInstanceOf(IllegalStateException.class);
@@ -175,7 +175,7 @@ class JournalTest {
         JournalRecord record = append(LANE, 4096);
         MemorySegment other = arena.allocate(1);
         record.segment().file().write(record.payloadPosition(4000), other);
-        RecordReader reader = new RecordReader(arena.allocate(RecordReader.scratchBytes(journal)));
+        RecordReader reader = new RecordReader(journal);
         assertThatThrownBy(() -> reader.payload(record)).isInstanceOf(CorruptRecordException.class);
     }
 
@@ -273,7 +273,7 @@ class JournalTest {
         Journal.Opened opened = reopen();
         assertThat(opened.scan().damages()).isEmpty();
         assertThat(opened.scan().records()).hasSize(records.size());
-        RecordReader reader = new RecordReader(arena.allocate(RecordReader.scratchBytes(journal)));
+        RecordReader reader = new RecordReader(journal);
         for (int i = 0; i < records.size(); i++) {
             JournalScan.Found found = opened.scan().records().get(i);
             assertThat(found.record().sequence()).isEqualTo(i + 1);
