@@ -3,11 +3,12 @@ package io.vmft.blk.crash;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.vmft.blk.crash.PowerCuts.Violation;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -36,7 +37,12 @@ class CrashPointsIT {
     private static final int STRIDE = 25;
     private static final Path KEPT = Path.of("target/crash-points").toAbsolutePath();
 
+    /** How far a long run is: what a test prints is kept back until it ends. */
+    private static final Path PROGRESS = KEPT.resolve("progress");
+
     private final Quiet quiet = new Quiet();
+    /** One pool for all seeds: with new threads the C library takes new memory too, and keeps it. */
+    private final ExecutorService threads = Executors.newFixedThreadPool(THREADS);
 
     /** Of the first seed; made when it is first needed. */
     private @Nullable WorkFolder firstFolder;
@@ -46,6 +52,7 @@ class CrashPointsIT {
     @AfterAll
     void end() throws Exception {
         quiet.close();
+        threads.close();
         if (firstFolder != null) {
             firstFolder.close();
         }
@@ -72,6 +79,8 @@ class CrashPointsIT {
             replay(Path.of(replayed), Long.getLong("vmft.crash.point", 0));
             return;
         }
+        Files.createDirectories(KEPT);
+        Files.deleteIfExists(PROGRESS);
         long done = 0;
         long twice = 0;
         List<SecondCut> seconds = new ArrayList<>();
@@ -83,19 +92,19 @@ class CrashPointsIT {
                 long points = Math.min(POINTS - done, POINTS_EACH);
                 twice += checkSeed(seed, points, seconds);
                 done += points;
-                System.out.printf(
-                        Locale.ROOT,
-                        "seed %d: %d points are right, %d in all, %d more with a second cut%n",
-                        seed,
-                        points,
-                        done,
-                        twice);
+                tell("seed %d: %d points are right, %d in all, %d more with a second cut%n"
+                        .formatted(seed, points, done, twice));
             }
         } finally {
             for (SecondCut second : seconds) {
                 second.close();
             }
         }
+    }
+
+    private static void tell(String line) throws IOException {
+        System.out.print(line);
+        Files.writeString(PROGRESS, line, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
     }
 
     private long checkSeed(long seed, long points, List<SecondCut> seconds) throws Exception {
@@ -109,22 +118,20 @@ class CrashPointsIT {
     }
 
     /** At how many points the power was cut a second time. */
-    private static long check(Recording recording, long seed, long points, List<SecondCut> seconds) throws Exception {
-        try (ExecutorService threads = Executors.newFixedThreadPool(THREADS)) {
-            List<Future<Long>> parts = new ArrayList<>();
-            for (int i = 0; i < THREADS; i++) {
-                long from = points * i / THREADS;
-                long to = points * (i + 1) / THREADS;
-                SecondCut second = seconds.get(i);
-                Callable<Long> part = () -> checkPart(recording, seed, from, to, second);
-                parts.add(threads.submit(part));
-            }
-            long twice = 0;
-            for (Future<Long> part : parts) {
-                twice += part.get();
-            }
-            return twice;
+    private long check(Recording recording, long seed, long points, List<SecondCut> seconds) throws Exception {
+        List<Future<Long>> parts = new ArrayList<>();
+        for (int i = 0; i < THREADS; i++) {
+            long from = points * i / THREADS;
+            long to = points * (i + 1) / THREADS;
+            SecondCut second = seconds.get(i);
+            Callable<Long> part = () -> checkPart(recording, seed, from, to, second);
+            parts.add(threads.submit(part));
         }
+        long twice = 0;
+        for (Future<Long> part : parts) {
+            twice += part.get();
+        }
+        return twice;
     }
 
     private static long checkPart(Recording recording, long seed, long from, long to, SecondCut second)
