@@ -27,7 +27,9 @@ import io.vmft.proto.blk.v1.SealRequest;
 import io.vmft.proto.blk.v1.TakeOverReply;
 import io.vmft.proto.blk.v1.TakeOverRequest;
 import java.time.Duration;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
@@ -57,6 +59,8 @@ public final class BlkControl implements AutoCloseable {
     private final ManagedChannel channel;
     private final ArbiterGrpc.ArbiterFutureStub arbiter;
     private final EpochsGrpc.EpochsFutureStub epochs;
+    private final Set<Runnable> connectedListeners = ConcurrentHashMap.newKeySet();
+    private volatile boolean connected;
     private volatile boolean closed;
 
     /**
@@ -89,6 +93,23 @@ public final class BlkControl implements AutoCloseable {
     /** Where the server is, as configured. */
     public String address() {
         return address;
+    }
+
+    /**
+     * Whether a call would be carried to the server now, as far as is known here: that a server died is known at once, that its host did
+     * after ten seconds.
+     */
+    public boolean isConnected() {
+        return connected;
+    }
+
+    /** From now on {@code listener} is run each time a connection stands, on gRPC's thread. */
+    public void addConnectedListener(Runnable listener) {
+        connectedListeners.add(listener);
+    }
+
+    public void removeConnectedListener(Runnable listener) {
+        connectedListeners.remove(listener);
     }
 
     public CompletableFuture<ArbiterReply> get(String vm) {
@@ -232,10 +253,12 @@ public final class BlkControl implements AutoCloseable {
         }
         channel.notifyWhenStateChanged(state, () -> {
             ConnectivityState now = channel.getState(true);
+            connected = now == ConnectivityState.READY;
             if (now == ConnectivityState.TRANSIENT_FAILURE) {
                 log.info("block server {} does not answer; trying until it does", address);
             } else if (now == ConnectivityState.READY) {
                 log.info("block server {} is there", address);
+                connectedListeners.forEach(Runnable::run);
             }
             watch(now);
         });

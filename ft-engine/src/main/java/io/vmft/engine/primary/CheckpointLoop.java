@@ -71,6 +71,7 @@ final class CheckpointLoop {
     private final Owner owner;
     private final CheckpointPipeline pipeline;
     private final PageSender sender;
+    private final Runnable storageConnected;
 
     /** Of the epoch whose pages come now, if it is one to verify. */
     private int @Nullable [] digests;
@@ -121,6 +122,7 @@ final class CheckpointLoop {
                 context.config().protection().copying(),
                 context.config().protection().epoch(),
                 vm.tracker()::release);
+        this.storageConnected = () -> context.loop().execute(this::pauseIfDue);
     }
 
     /** The backup's memory is close enough: checkpoints begin. */
@@ -129,12 +131,14 @@ final class CheckpointLoop {
         vm.holdOutput(pipeline.openEpoch());
         vm.watchPauses(seals::paused);
         vm.watchInput(new InputForwarder(link));
+        context.control().addConnectedListener(storageConnected);
         tick();
     }
 
     /** No more checkpoints; a pause that waits for its seal goes on at once. */
     void stop(String reason) {
         ended = true;
+        context.control().removeConnectedListener(storageConnected);
         vm.watchInput(null);
         vm.watchPauses(null);
         vm.tracker().voidCheckpoint(pipeline.openEpoch() - 1);
@@ -166,7 +170,14 @@ final class CheckpointLoop {
         pauseIfDue();
     }
 
+    /**
+     * Without the block server no epoch can be sealed: a pause would be for nothing, and in it QEMU waits for its disks, which are away too. So the guest
+     * goes on, in this epoch, as long as it wants nothing of them.
+     */
     private void pauseIfDue() {
+        if (!context.control().isConnected()) {
+            return;
+        }
         if (standing != null) {
             standStill();
         } else if (started && !ended && due && !saving && pipeline.canPause()) {

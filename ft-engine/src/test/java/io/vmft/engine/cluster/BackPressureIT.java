@@ -9,8 +9,14 @@ import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.vmft.engine.Engine;
+import io.vmft.engine.vm.GuestVm;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -24,6 +30,10 @@ class BackPressureIT {
     private static final long SLOW_BYTES_PER_SECOND = 8 << 20;
     private static final long STAGING_BYTES = 4L << 20;
     private static final int SLOW_EPOCHS = 3;
+    /** Three times what a pause waits for its seal. */
+    private static final Duration AWAY = GuestVm.PAUSE_TIMEOUT.multipliedBy(3);
+
+    private static final long WRITES_POSITION = 0x200000 + 32;
 
     @TempDir
     Path directory;
@@ -89,6 +99,48 @@ class BackPressureIT {
             // Before the proxy goes: an engine ends only when the block server has heard of it.
             proxy.lift();
             primary.stop("the test ends").join();
+        }
+    }
+
+    @Test
+    void aGuestIsNotPausedForNothingWhileTheBlockServerIsAway() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory);
+                SlowProxy proxy = new SlowProxy(cluster.controlPort())) {
+            Path file = cluster.file("away", "tcg", "append: pages=50\n" + protection("10ms", port, port));
+            Files.writeString(file, Files.readString(file).replace(cluster.control(), "127.0.0.1:" + proxy.port()));
+            Engine primary = cluster.run(file, "a");
+            cluster.standby(file, "b");
+            awaitProtected(primary);
+            awaitEpochs(primary, 5);
+
+            long voidBefore = status(primary).path("void_checkpoints").asLong();
+            proxy.cut();
+            long written = guestWrites(cluster.ram("a", "away"));
+            await().during(AWAY)
+                    .atMost(AWAY.multipliedBy(2))
+                    .untilAsserted(() -> assertThat(
+                                    status(primary).path("void_checkpoints").asLong())
+                            .as("at most the pause that was under way")
+                            .isLessThanOrEqualTo(voidBefore + 1));
+            assertThat(guestWrites(cluster.ram("a", "away")))
+                    .as("the guest goes on")
+                    .isGreaterThan(written);
+
+            proxy.lift();
+            awaitEpochs(primary, 5);
+            assertThat(status(primary).path("mode").asText()).isEqualTo("protected");
+            primary.stop("the test ends").join();
+        }
+    }
+
+    /** As {@code kvm_guest.S} counts them in its memory. */
+    private static long guestWrites(Path ram) throws IOException {
+        try (FileChannel memory = FileChannel.open(ram)) {
+            ByteBuffer count = ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+            memory.read(count, WRITES_POSITION);
+            return count.getLong(0);
         }
     }
 

@@ -11,12 +11,15 @@ import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.epoll.EpollSocketChannel;
+import io.netty.channel.group.ChannelGroup;
+import io.netty.channel.group.DefaultChannelGroup;
+import io.netty.util.concurrent.GlobalEventExecutor;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.concurrent.TimeUnit;
 
 /**
- * A TCP connection through a slow place. What it has received and not passed on is at most one read: whoever sends more than goes through
+ * TCP connections through a slow place, which may also be away. What it has received and not passed on is at most one read: whoever sends more than goes through
  * feels it.
  */
 final class SlowProxy implements AutoCloseable {
@@ -28,6 +31,8 @@ final class SlowProxy implements AutoCloseable {
     private final int targetPort;
     private volatile long bytesPerSecond = FAST;
     private volatile long delayMillis;
+    private volatile boolean away;
+    private final ChannelGroup clients = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE);
 
     SlowProxy(int targetPort) {
         this.targetPort = targetPort;
@@ -61,12 +66,24 @@ final class SlowProxy implements AutoCloseable {
         delayMillis = millis;
     }
 
+    /** Every connection ends now, and so does each new one. */
+    void cut() {
+        away = true;
+        clients.close().syncUninterruptibly();
+    }
+
     void lift() {
         bytesPerSecond = FAST;
         delayMillis = 0;
+        away = false;
     }
 
     private void connect(Channel client) {
+        clients.add(client);
+        if (away) {
+            client.close();
+            return;
+        }
         new Bootstrap()
                 .group(client.eventLoop())
                 .channel(EpollSocketChannel.class)
