@@ -22,7 +22,9 @@ enum NbdTransport {
         @Override
         EventLoopGroup loops(String threadName, int threads) {
             return new MultiThreadIoEventLoopGroup(
-                    threads, new DefaultThreadFactory(threadName, true), EpollIoHandler.newFactory());
+                    threads,
+                    new DefaultThreadFactory(threadName, true),
+                    EpollIoHandler.newFactory(0, PollBeforeSleep.factory()));
         }
 
         @Override
