@@ -11,7 +11,10 @@ import io.vmft.proto.blk.v1.Refusal;
 import io.vmft.proto.blk.v1.TakeOverRequest;
 import org.jspecify.annotations.Nullable;
 
-/** A standby: {@code StandbyRole}'s decisions around the production {@link StandbyEpochs}. Everything on its host. */
+/**
+ * A standby: the decisions of {@code StandbySession} and {@code TakeOver} around the production {@link StandbyEpochs}. Everything on
+ * its host.
+ */
 final class SimulatedStandby {
     private enum State {
         WAITING,

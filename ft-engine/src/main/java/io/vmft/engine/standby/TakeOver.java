@@ -1,0 +1,150 @@
+package io.vmft.engine.standby;
+
+import io.netty.buffer.ByteBufUtil;
+import io.vmft.engine.EngineContext;
+import io.vmft.engine.EngineStatus;
+import io.vmft.engine.blk.BlkControl;
+import io.vmft.engine.vm.GuestVm;
+import io.vmft.proto.blk.v1.Mode;
+import io.vmft.proto.blk.v1.TakeOverReply;
+import io.vmft.proto.blk.v1.TakeOverRequest;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Takes the VM of a suspected primary over: asks the arbiter until it answers for good, brings memory to the epoch it chose, and lets
+ * the waiting QEMU go on from there, with its output open and the frames that were under way sent and given again.
+ *
+ * <pre>
+ *  ask ──granted──▶ fold up to the epoch ──▶ restore ──▶ open output, replay frames ──▶ it runs here
+ *   ▲ │└──────────────────────────────────────┴──refused, or failed──────────────────▶ it does not
+ *   └─┘ not yet
+ * </pre>
+ *
+ * <p>Made by {@link StandbySession} for one suspicion; the VM and what was received for it stay the session's. On the engine's
+ * loop only.
+ */
+final class TakeOver {
+    private static final Logger log = LoggerFactory.getLogger(TakeOver.class);
+    private static final long ASK_AGAIN_MILLIS = 200;
+
+    private final EngineContext context;
+    private final GuestVm vm;
+    private final CheckpointReceiver received;
+    private final TakeOverRequest request;
+    private final StandbyRole.TookOver tookOver;
+    private final Runnable gaveUp;
+    private final long suspectedNanos = System.nanoTime();
+    private boolean cancelled;
+
+    /**
+     * @param generation under which the VM was protected here
+     * @param range of epochs that the arbiter may choose from
+     * @param reason for which the primary is suspected
+     * @param tookOver called when the VM runs here
+     * @param gaveUp called when it does not, and will not
+     */
+    TakeOver(
+            EngineContext context,
+            GuestVm vm,
+            CheckpointReceiver received,
+            long generation,
+            StandbyEpochs.Range range,
+            String reason,
+            StandbyRole.TookOver tookOver,
+            Runnable gaveUp) {
+        this.context = context;
+        this.vm = vm;
+        this.received = received;
+        this.tookOver = tookOver;
+        this.gaveUp = gaveUp;
+        this.request = TakeOverRequest.newBuilder()
+                .setVm(context.vm())
+                .setGeneration(generation)
+                .setHost(context.host())
+                .setOldestEpoch(range.oldest())
+                .setNewestEpoch(range.newest())
+                .setReason(reason)
+                .build();
+    }
+
+    /** Asks, and asks again while the VM may still be granted. */
+    void ask() {
+        if (!cancelled) {
+            context.control().takeOver(request).whenCompleteAsync(this::answered, context.loop());
+        }
+    }
+
+    /** The VM is not wanted here any more: an answer that comes still is not heard. */
+    void cancel() {
+        cancelled = true;
+    }
+
+    private void answered(@Nullable TakeOverReply reply, @Nullable Throwable failure) {
+        if (reply != null && mayStillBeGranted(reply)) {
+            log.warn(
+                    "{}: not taken over yet, asking on: {}",
+                    context.vm(),
+                    reply.getRefusal().getMessage());
+            context.loop().schedule(this::ask, ASK_AGAIN_MILLIS, TimeUnit.MILLISECONDS);
+            return;
+        }
+        if (cancelled) {
+            return;
+        }
+        if (reply == null || reply.hasRefusal()) {
+            log.warn(
+                    "{}: not taken over: {}",
+                    context.vm(),
+                    reply != null
+                            ? reply.getRefusal().getMessage()
+                            : failure == null ? "no answer" : BlkControl.describe(failure));
+            gaveUp.run();
+            return;
+        }
+        restore(reply);
+    }
+
+    /**
+     * Whether the same call may be granted later: then what is held here is kept. While the block server cannot write nobody has the
+     * VM. And in SYNCING the primary's first commit may be on its way; if it comes and the primary is gone, the VM is this backup's.
+     * Whatever else becomes of the VM raises its generation, and FENCED ends this.
+     */
+    private static boolean mayStillBeGranted(TakeOverReply reply) {
+        return switch (reply.getRefusal().getCode()) {
+            case STORAGE_FAILED -> true;
+            case WRONG_MODE -> reply.getRecord().getMode() == Mode.SYNCING;
+            default -> false;
+        };
+    }
+
+    private void restore(TakeOverReply granted) {
+        long epoch = granted.getEpoch();
+        byte[] deviceState = ByteBufUtil.getBytes(received.epochs().goTo(epoch));
+        vm.restore(deviceState, received.ageNanos(epoch))
+                .whenCompleteAsync(
+                        (running, failure) -> {
+                            if (failure != null) {
+                                log.error(
+                                        "{}: epoch {}: QEMU could not go on: {}; boot the VM with: vmft ft-engine run",
+                                        context.vm(),
+                                        epoch,
+                                        failure.getMessage());
+                                gaveUp.run();
+                                return;
+                            }
+                            goOn(granted);
+                        },
+                        context.loop());
+    }
+
+    private void goOn(TakeOverReply granted) {
+        vm.openOutput();
+        received.frames().replay(granted.getEpoch(), vm::sendFromBefore, vm::deliverAgain);
+        double millis = (System.nanoTime() - suspectedNanos) / 1e6;
+        tookOver.tookOver(
+                vm, granted.getRecord(), new EngineStatus.TakeOver(granted.getEpoch(), millis, request.getReason()));
+    }
+}
