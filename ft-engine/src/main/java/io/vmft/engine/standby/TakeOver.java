@@ -126,6 +126,9 @@ final class TakeOver {
         vm.restore(deviceState, received.ageNanos(epoch))
                 .whenCompleteAsync(
                         (running, failure) -> {
+                            if (cancelled) {
+                                return;
+                            }
                             if (failure != null) {
                                 log.error(
                                         "{}: epoch {}: QEMU could not go on: {}; boot the VM with: vmft ft-engine run",
