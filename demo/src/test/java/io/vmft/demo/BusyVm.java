@@ -17,6 +17,10 @@ import java.util.stream.Collectors;
 /** The lab with a protected Linux guest in it, and a client at work. */
 final class BusyVm implements AutoCloseable {
     static final Duration PATIENCE = Duration.ofMinutes(2);
+    /** Of a process: what each of its threads does in the kernel. */
+    private static final String THREADS =
+            "for t in /proc/$1/task/*; do echo $(cat $t/comm $t/wchan $t/syscall); done 2>&1";
+
     private static final Path GUEST = Path.of("target/guest").toAbsolutePath();
 
     final Workplace place;
@@ -99,7 +103,7 @@ final class BusyVm implements AutoCloseable {
             client.awaitConnected();
             await().atMost(PATIENCE).until(() -> look(primary).isProtected());
         } catch (Exception | AssertionError e) {
-            close();
+            remove();
             throw e;
         }
     }
@@ -138,8 +142,43 @@ final class BusyVm implements AutoCloseable {
         return MonitorClient.ask(VmPaths.monitorSocket(host.runDir(), Demo.VM), Demo.VM, line);
     }
 
+    /** Where everybody stands: what a test that waited in vain needs to be understood. */
+    private void noteState() throws InterruptedException, DemoException, IOException {
+        StringBuilder text = new StringBuilder();
+        for (Host host : List.of(primary, standby)) {
+            text.append("== ").append(host.name()).append('\n');
+            try {
+                String status = ask(host, "status");
+                text.append(status).append('\n');
+                String qemu = status.replaceAll(".*\"qemu_pid\":(\\d+).*", "$1");
+                text.append(
+                        Command.attempt("sh", "-c", THREADS, "threads", qemu).output());
+            } catch (EngineException e) {
+                text.append(e.getMessage()).append('\n');
+            }
+        }
+        for (String machine : List.of("a", "b", "s")) {
+            text.append("== connections of ").append(machine).append('\n');
+            text.append(Command.attempt("ip", "netns", "exec", lab.namespace(machine), "ss", "-tno")
+                    .output());
+        }
+        Files.writeString(place.folder().resolve("logs/state.txt"), text);
+    }
+
     @Override
     public void close() throws DemoException {
+        try {
+            noteState();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } catch (IOException e) {
+            throw new DemoException("cannot note where everybody stands: " + e.getMessage(), e);
+        } finally {
+            remove();
+        }
+    }
+
+    private void remove() throws DemoException {
         try {
             place.saveLogs(target.resolve("logs"));
             place.remove();
