@@ -52,13 +52,12 @@ final class PollBeforeSleep implements SelectStrategy {
             return ready;
         }
         long now = clock.getAsLong();
-        if (!idle) {
+        if (!polling) {
+            if (idle) {
+                // It slept, and what it was woken for is done.
+                worthIt = now - idleSince < SOON_NANOS;
+            }
             idle = true;
-            idleSince = now;
-            polling = worthIt && pollers.tryAcquire();
-        } else if (!polling) {
-            // It slept, and what it was woken for is done.
-            worthIt = now - idleSince < SOON_NANOS;
             idleSince = now;
             polling = worthIt && pollers.tryAcquire();
         }
