@@ -79,15 +79,9 @@ class BackPressureIT {
     @Test
     void aSlowBlockServerLengthensEpochs() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
         try (TestCluster cluster = new TestCluster(directory);
                 SlowProxy proxy = new SlowProxy(cluster.controlPort())) {
-            Path file = cluster.file("late", "tcg", "append: pages=50\n" + protection("10ms", port, port));
-            Files.writeString(file, Files.readString(file).replace(cluster.control(), "127.0.0.1:" + proxy.port()));
-            Engine primary = cluster.run(file, "a");
-            cluster.standby(file, "b");
-            awaitProtected(primary);
-            awaitEpochs(primary, 5);
+            Engine primary = protectedBehind(proxy, cluster, "late");
             proxy.delay(50);
             awaitEpochs(primary, 2 * SLOW_EPOCHS);
             JsonNode slow = status(primary);
@@ -105,15 +99,9 @@ class BackPressureIT {
     @Test
     void aGuestIsNotPausedForNothingWhileTheBlockServerIsAway() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
         try (TestCluster cluster = new TestCluster(directory);
                 SlowProxy proxy = new SlowProxy(cluster.controlPort())) {
-            Path file = cluster.file("away", "tcg", "append: pages=50\n" + protection("10ms", port, port));
-            Files.writeString(file, Files.readString(file).replace(cluster.control(), "127.0.0.1:" + proxy.port()));
-            Engine primary = cluster.run(file, "a");
-            cluster.standby(file, "b");
-            awaitProtected(primary);
-            awaitEpochs(primary, 5);
+            Engine primary = protectedBehind(proxy, cluster, "away");
 
             long voidBefore = status(primary).path("void_checkpoints").asLong();
             proxy.cut();
@@ -133,6 +121,18 @@ class BackPressureIT {
             assertThat(status(primary).path("mode").asText()).isEqualTo("protected");
             primary.stop("the test ends").join();
         }
+    }
+
+    /** A primary with a backup, whose calls to the block server all go through {@code proxy}. */
+    private static Engine protectedBehind(SlowProxy proxy, TestCluster cluster, String vm) throws Exception {
+        int port = TestCluster.freePort();
+        Path file = cluster.file(vm, "tcg", "append: pages=50\n" + protection("10ms", port, port));
+        Files.writeString(file, Files.readString(file).replace(cluster.control(), "127.0.0.1:" + proxy.port()));
+        Engine primary = cluster.run(file, "a");
+        cluster.standby(file, "b");
+        awaitProtected(primary);
+        awaitEpochs(primary, 5);
+        return primary;
     }
 
     /** As {@code kvm_guest.S} counts them in its memory. */
