@@ -25,11 +25,12 @@ static atomic_int state_fd = -1;
 /* Of QEMU's main thread, from here on; between crew_ask and crew_join of the thread that leads. */
 static uint64_t opened_at;
 static uint64_t deadline_nanos;
-/* What this pause or the last one found, until the next. ram.lock guards it when no pause is. */
+/* What was found for the epoch that is armed, in its pause or ended last. ram.lock guards it when nobody finds any. */
 static uint64_t *harvested;
-/* What of it is not copied yet. */
+/* What of it is not copied yet. The service thread's in a pre-copy, then the main thread's. */
 static uint64_t *todo;
 static struct harvest_found found;
+static uint64_t precopied_pages;
 /* The service thread's. */
 static uint64_t *live;
 
@@ -53,6 +54,21 @@ bool checkpoint_begins(const char *path, int flags) {
         && control_armed();
 }
 
+/* An epoch begins to have pages. */
+static void begin(void) {
+    if (ram.blocks[0].view.start == NULL) {
+        control_die(ENOENT,
+            "QEMU has not mapped %s; give it -object memory-backend-file,share=on,mem-path=... as its machine's "
+            "memory-backend",
+            ram.path);
+    }
+    size_t bytes = bitmap_words(ram_freeze()) * sizeof *todo;
+    memset(todo, 0, bytes);
+    memset(harvested, 0, bytes);
+    found = (struct harvest_found){0};
+    precopied_pages = 0;
+}
+
 /*
  * QEMU's main thread writes the state, another one finds and copies what is dirty: all but what saving the state may still write, which
  * the harvest at the end finds.
@@ -64,20 +80,12 @@ static void copy_early(unsigned member) {
 }
 
 void checkpoint_opened(int fd) {
-    if (ram.blocks[0].view.start == NULL) {
-        control_die(ENOENT,
-            "QEMU has not mapped %s; give it -object memory-backend-file,share=on,mem-path=... as its machine's "
-            "memory-backend",
-            ram.path);
-    }
     opened_at = sys_now_nanos();
     deadline_nanos = opened_at + staging.header.pause_timeout_nanos;
     atomic_store(&state_fd, fd);
-    size_t bytes = bitmap_words(ram_freeze()) * sizeof *todo;
-    memset(todo, 0, bytes);
-    memset(harvested, 0, bytes);
-    found = (struct harvest_found){0};
-    control_pause_begin();
+    if (!control_pause_begin()) {
+        begin();
+    }
     crew_ask(copy_early);
 }
 
@@ -145,7 +153,8 @@ void checkpoint_closed(void) {
     }
     bool valid = copyout_rest(todo, &report[VMFT_SLOT_WAIT]);
     copyout_hand_over();
-    uint64_t handed_over = copyout_pages();
+    uint64_t handed_over = precopied_pages + copyout_pages();
+    report[VMFT_BEFORE_PAUSE] = precopied_pages;
     report[VMFT_DIRTY_PAGES] = valid ? handed_over : bitmap_count(harvested, bitmap_words(ram.pages));
     if (valid && control_digests_asked()) {
         digest_all();
@@ -172,10 +181,21 @@ void checkpoint_take_back(void) {
     pthread_mutex_unlock(&ram.lock);
 }
 
+void checkpoint_precopy(void) {
+    begin();
+    harvest_live(todo, &found);
+    bitmap_or(harvested, todo, bitmap_words(ram.pages));
+    copyout_precopy(todo);
+    /* What is copied again in the pause must come later. */
+    copyout_hand_over();
+    precopied_pages = copyout_pages();
+}
+
 void checkpoint_harvest_live(uint64_t sequence, bool touched) {
     size_t words = bitmap_words(ram_freeze());
     memset(live, 0, words * sizeof *live);
-    harvest_live(live);
+    struct harvest_found not_told = {0};
+    harvest_live(live, &not_told);
     if (touched) {
         memset(live, 0, words * sizeof *live);
         ram_add_touched(live);

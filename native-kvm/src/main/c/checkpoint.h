@@ -1,5 +1,5 @@
 /*
- * Harvests: in the pause that QEMU's saving of the state file makes, and live. The VM is stopped and drained when QEMU opens
+ * Harvests: in the pause that QEMU's saving of the state file makes, before it, and live. The VM is stopped and drained when QEMU opens
  * the file, and still stopped when it has closed it.
  */
 #ifndef VMFT_CHECKPOINT_H
@@ -25,6 +25,12 @@ void checkpoint_closed(void);
 
 /* The checkpoint that ended last did not become one: its pages are dirty again. */
 void checkpoint_take_back(void);
+
+/*
+ * On the service thread, while an epoch is armed and no pause is: copies what is dirty, as far as there are slots. What is written again
+ * counts as dirty again, and is found in the pause.
+ */
+void checkpoint_precopy(void);
 
 /* On the service thread. If touched, what is reported is not what was dirty but every page the guest has ever touched. */
 void checkpoint_harvest_live(uint64_t sequence, bool touched);

@@ -29,7 +29,8 @@ static pthread_cond_t reads_elsewhere_ended = PTHREAD_COND_INITIALIZER;
 static struct inbox inbox;
 /* QEMU's main thread reads the socket itself. */
 static bool read_here;
-static void (*serve_live)(uint64_t sequence, bool touched);
+static pthread_cond_t precopy_ended = PTHREAD_COND_INITIALIZER;
+static struct control_service service;
 
 static _Noreturn void end_process(const char *reason) {
     dprintf(STDERR_FILENO, "vmft: %s; ending QEMU, because a VM must not run without its engine\n", reason);
@@ -99,9 +100,26 @@ static void receive(void) {
 /* Reads all that is there without waiting, on one of QEMU's threads. The lock is held. */
 static void drain(void) {
     receive();
-    if (inbox.live_asked || inbox.freeze_asked) {
+    if (inbox.live_asked || inbox.freeze_asked || inbox.precopy_asked) {
         eventfd_write(wake, 1);
     }
+}
+
+/* The lock is held, and given up meanwhile. */
+static void precopy(void) {
+    uint64_t epoch = inbox.epoch;
+    inbox.precopy_asked = false;
+    inbox.precopying = true;
+    pthread_mutex_unlock(&lock);
+    service.precopy();
+    pthread_mutex_lock(&lock);
+    inbox.precopying = false;
+    inbox.precopied = inbox.phase == INBOX_ARMED;
+    if (!inbox.precopied) {
+        checkpoint_take_back();
+    }
+    pthread_cond_signal(&precopy_ended);
+    send_message(&(struct vmft_message){.type = VMFT_PRECOPIED, .epoch = epoch});
 }
 
 static void *serve(void *unused) {
@@ -121,12 +139,15 @@ static void *serve(void *unused) {
         inbox.freeze_asked = false;
         uint64_t sequence = inbox.live_sequence;
         bool touched = inbox.live_touched;
+        if (inbox.precopy_asked) {
+            precopy();
+        }
         pthread_mutex_unlock(&lock);
         if (freeze) {
             send_message(&(struct vmft_message){.type = VMFT_FROZEN, .value = {ram_freeze()}});
         }
         if (asked) {
-            serve_live(sequence, touched);
+            service.harvest_live(sequence, touched);
         }
     }
     return NULL;
@@ -154,8 +175,8 @@ int control_connect(const char *path) {
     return 0;
 }
 
-int control_start(void (*harvest_live)(uint64_t, bool)) {
-    serve_live = harvest_live;
+int control_start(struct control_service served) {
+    service = served;
     wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake < 0) {
         return -errno;
@@ -178,14 +199,21 @@ bool control_armed(void) {
     return armed;
 }
 
-void control_pause_begin(void) {
+bool control_pause_begin(void) {
     pthread_mutex_lock(&lock);
+    inbox.precopy_asked = false;
+    while (inbox.precopying) {
+        pthread_cond_wait(&precopy_ended, &lock);
+    }
+    bool precopied = inbox.precopied;
+    inbox.precopied = false;
     /* Unless it was given up since control_armed. */
     inbox.voided = inbox.phase != INBOX_ARMED;
     inbox.phase = INBOX_PAUSED;
     pthread_mutex_unlock(&lock);
     /* No message changes the epoch in a pause. */
     send_message(&(struct vmft_message){.type = VMFT_PAUSED, .epoch = inbox.epoch});
+    return precopied;
 }
 
 int control_take_slot(void) {

@@ -7,6 +7,8 @@
  *     └────────────────┘                                              │ VOID: IDLE, its pages are taken back
  *     └───────────────────────────────────────────────────────────────┘
  *
+ * What is dirty can be copied in ARMED already: the pre-copy. Its pages belong to the epoch; a VOID takes them back too.
+ *
  * Two threads read the socket: the library's service thread, and in a pause QEMU's main thread, which must not wait for
  * another thread to be scheduled. The end of the connection, or a message that makes no sense, ends the process.
  */
@@ -21,8 +23,15 @@
 /* Connects. Negative errno. */
 int control_connect(const char *path);
 
-/* Greets and starts the service thread, which serves live harvests by calling harvest_live. Negative errno. */
-int control_start(void (*harvest_live)(uint64_t sequence, bool touched));
+/* What the service thread does when the engine asks for it. */
+struct control_service {
+    void (*harvest_live)(uint64_t sequence, bool touched);
+    /* Copies what is dirty, for the epoch that is armed. No pause begins meanwhile. */
+    void (*precopy)(void);
+};
+
+/* Greets and starts the service thread. Negative errno. */
+int control_start(struct control_service service);
 
 /* In a forked child: forgets the connection. */
 void control_abandon(void);
@@ -30,8 +39,8 @@ void control_abandon(void);
 /* Reads what has arrived and returns whether the next opening of the state file is a pause. */
 bool control_armed(void);
 
-/* From ARMED to PAUSED. Reports it. */
-void control_pause_begin(void);
+/* From ARMED to PAUSED, when no pre-copy is under way. Reports it, and returns whether there was one for this epoch. */
+bool control_pause_begin(void);
 
 enum control_verdict {
     CONTROL_OPEN,
@@ -54,7 +63,7 @@ void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]);
 /* Reports a live harvest; another may be asked for. */
 void control_live_done(uint64_t sequence, uint64_t dirty_pages);
 
-/* Reads what has arrived and takes a slot, on any thread, in a pause; -1 if the engine has all. */
+/* Reads what has arrived and takes a slot, on any thread, in a pause or a pre-copy; -1 if the engine has all. */
 int control_take_slot(void);
 
 /* Hands over a slot that was taken: so many page indexes, so many pages. */

@@ -95,6 +95,10 @@ void copyout_run(unsigned member, uint64_t *todo) {
     crew_run(member, copy_task, (uint32_t)((ram.pages + pages_a_task - 1) / pages_a_task));
 }
 
+void copyout_precopy(uint64_t *todo) {
+    copy_range(&fillings[0], todo, 0, ram.pages);
+}
+
 /*
  * Waits for a slot until the pause timeout, while the checkpoint is not void. Each slot has that time for itself: an engine
  * that gives slots back slowly makes the pause long, and only one that gives none back makes the checkpoint void.

@@ -69,9 +69,8 @@ static void harvest(bool shared, unsigned member, uint64_t *dirty, struct harves
     pthread_mutex_unlock(&ram.lock);
 }
 
-void harvest_live(uint64_t *dirty) {
-    struct harvest_found not_told = {0};
-    harvest(false, 0, dirty, &not_told);
+void harvest_live(uint64_t *dirty, struct harvest_found *found) {
+    harvest(false, 0, dirty, found);
 }
 
 void harvest_in_pause(unsigned member, uint64_t *dirty, struct harvest_found *found) {

@@ -10,10 +10,10 @@ struct harvest_found {
     uint64_t in_dirty_log;
 };
 
-/* Adds the pages written since the last harvest to dirty, on the service thread. */
-void harvest_live(uint64_t *dirty);
+/* Adds the pages written since the last harvest to dirty, on the service thread, while the guest runs. Adds to found, too. */
+void harvest_live(uint64_t *dirty, struct harvest_found *found);
 
-/* The same in a pause, by a member of the crew, which shares the work of a large guest. Adds to found, too. */
+/* The same in a pause, by a member of the crew, which shares the work of a large guest. */
 void harvest_in_pause(unsigned member, uint64_t *dirty, struct harvest_found *found);
 
 #endif

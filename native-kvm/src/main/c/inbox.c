@@ -9,6 +9,11 @@ uint8_t *inbox_space(struct inbox *inbox, size_t *room) {
     return inbox->bytes + inbox->filled;
 }
 
+static void give_up_precopied(struct inbox *inbox) {
+    inbox->take_back |= inbox->precopied;
+    inbox->precopied = false;
+}
+
 static const char *apply_void(struct inbox *inbox, uint64_t epoch) {
     if (epoch != inbox->epoch) {
         return NULL;
@@ -16,6 +21,8 @@ static const char *apply_void(struct inbox *inbox, uint64_t epoch) {
     switch (inbox->phase) {
     case INBOX_ARMED:
         inbox->phase = INBOX_IDLE;
+        inbox->precopy_asked = false;
+        give_up_precopied(inbox);
         return NULL;
     case INBOX_PAUSED:
         inbox->voided = true;
@@ -36,10 +43,15 @@ static const char *apply(struct inbox *inbox, const struct vmft_message *m) {
         if (inbox->phase == INBOX_PAUSED) {
             return "an epoch was armed inside a pause";
         }
-        if (m->arg > 1) {
+        if (inbox->precopying) {
+            return "an epoch was armed while pages of another were copied";
+        }
+        if ((m->arg & ~(uint32_t)(VMFT_ARM_DIGESTS | VMFT_ARM_PRECOPY)) != 0) {
             return "an epoch was armed in a way that is unknown here";
         }
-        inbox->digests_asked = m->arg == 1;
+        give_up_precopied(inbox);
+        inbox->digests_asked = (m->arg & VMFT_ARM_DIGESTS) != 0;
+        inbox->precopy_asked = (m->arg & VMFT_ARM_PRECOPY) != 0;
         inbox->phase = INBOX_ARMED;
         inbox->epoch = m->epoch;
         inbox->sealed = false;

@@ -20,13 +20,17 @@ struct inbox {
     bool voided;
     /* The pause is to report what all of memory holds. */
     bool digests_asked;
+    /* What is dirty now is to be copied before the pause; the reader does it, and keeps all three. */
+    bool precopy_asked;
+    bool precopying;
+    bool precopied;
     bool live_asked;
     uint64_t live_sequence;
     bool live_touched;
     uint64_t clock_ahead_nanos;
     /* The reader answers and clears it. */
     bool freeze_asked;
-    /* Set when a VOID came for a checkpoint that had ended well; the reader takes its pages back and clears it. */
+    /* Set when a checkpoint that has pages will not become one; the reader takes them back and clears it. */
     bool take_back;
     size_t filled;
     union {

@@ -136,7 +136,7 @@ __attribute__((constructor)) static void start(void) {
         control_die(error, "cannot watch for forks");
     }
     guarded = true;
-    error = control_start(checkpoint_harvest_live);
+    error = control_start((struct control_service){checkpoint_harvest_live, checkpoint_precopy});
     if (error < 0) {
         control_die(-error, "cannot start the library's thread");
     }

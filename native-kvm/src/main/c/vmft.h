@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VMFT_ABI 3u
+#define VMFT_ABI 4u
 #define VMFT_PAGE_BYTES 4096u
 #define VMFT_MAX_SLOTS 128u
 #define VMFT_MAX_PAGES_PER_SLOT (1u << 17)
@@ -28,14 +28,21 @@ enum vmft_type {
     VMFT_BLOCK = 7,     /* arg number, from 1; value[0] bytes */
     VMFT_FROZEN = 8,    /* value[0] pages of all blocks */
     VMFT_DIGESTS = 9,   /* epoch; value[0] how many; they are in the staging file where a live harvest's bitmap would be */
+    VMFT_PRECOPIED = 10, /* epoch; an end of the pre-copy that was asked for, with or without its pages */
     /* engine to library */
-    VMFT_ARM = 17,          /* epoch: the next opening of the state file is its pause; arg 1: with VMFT_DIGESTS, else 0 */
+    VMFT_ARM = 17,          /* epoch: the next opening of the state file is its pause; arg: enum vmft_arm */
     VMFT_SEALED = 18,       /* epoch: its line is drawn */
     VMFT_VOID = 19,         /* epoch: it failed, all its pages are dirty again; until the next ARM */
     VMFT_RELEASE = 20,      /* arg slot: the library's again */
     VMFT_HARVEST_LIVE = 21, /* epoch: sequence number; arg 1: the bitmap is of all pages ever touched, 0: of dirty pages */
     VMFT_FREEZE = 22,       /* QEMU has made its machine: no memory may be added any more; each harvest implies it */
     VMFT_CLOCK_AHEAD = 23,  /* epoch: nanoseconds by which a restored guest's clocks are to be ahead of its saved state; 0: no more */
+};
+
+/* Bits. */
+enum vmft_arm {
+    VMFT_ARM_DIGESTS = 1, /* the pause is to report VMFT_DIGESTS */
+    VMFT_ARM_PRECOPY = 2, /* what is dirty now is to be copied now, while the guest runs; the library says VMFT_PRECOPIED */
 };
 
 /* Moments are of CLOCK_MONOTONIC, in nanoseconds, and come in this order. */
@@ -49,6 +56,7 @@ enum vmft_harvested {
     VMFT_SLOT_WAIT,      /* nanoseconds between FOUND and COPIED in which no slot was free */
     VMFT_FROM_PAGEMAP,   /* pages found dirty in the page map */
     VMFT_FROM_DIRTY_LOG, /* and in KVM's dirty log */
+    VMFT_BEFORE_PAUSE,   /* of the dirty pages, those in chunks of the pre-copy */
     VMFT_VALUES = 14,
 };
 

@@ -102,6 +102,29 @@ static void a_void_disarms_ends_or_takes_back(void) {
     CHECK(!inbox.take_back);
 }
 
+static void a_void_or_another_epoch_takes_precopied_pages_back(void) {
+    struct inbox inbox = {0};
+    CHECK(tell(&inbox, VMFT_ARM, VMFT_ARM_PRECOPY, 5) == NULL);
+    CHECK(inbox.precopy_asked && !inbox.digests_asked);
+    CHECK(tell(&inbox, VMFT_VOID, 0, 5) == NULL);
+    CHECK(!inbox.precopy_asked && !inbox.take_back);
+
+    CHECK(tell(&inbox, VMFT_ARM, VMFT_ARM_PRECOPY | VMFT_ARM_DIGESTS, 6) == NULL);
+    CHECK(inbox.precopy_asked && inbox.digests_asked);
+    inbox.precopy_asked = false;
+    inbox.precopied = true;
+    CHECK(tell(&inbox, VMFT_VOID, 0, 5) == NULL);
+    CHECK(inbox.precopied && !inbox.take_back);
+    CHECK(tell(&inbox, VMFT_VOID, 0, 6) == NULL);
+    CHECK(!inbox.precopied && inbox.take_back && inbox.phase == INBOX_IDLE);
+
+    inbox.take_back = false;
+    CHECK(tell(&inbox, VMFT_ARM, 0, 7) == NULL);
+    inbox.precopied = true;
+    CHECK(tell(&inbox, VMFT_ARM, 0, 8) == NULL);
+    CHECK(!inbox.precopied && inbox.take_back && inbox.phase == INBOX_ARMED);
+}
+
 static void nonsense_is_named(void) {
     struct inbox inbox = {0};
     CHECK(tell(&inbox, 0, 0, 0) != NULL);
@@ -112,6 +135,8 @@ static void nonsense_is_named(void) {
     CHECK(tell(&(struct inbox){0}, VMFT_RELEASE, 4, 0) != NULL);
     CHECK(tell(&(struct inbox){0}, VMFT_RELEASE, 0xffffffff, 0) != NULL);
     CHECK(tell(&(struct inbox){.phase = INBOX_PAUSED}, VMFT_ARM, 0, 1) != NULL);
+    CHECK(tell(&(struct inbox){.precopying = true}, VMFT_ARM, 0, 1) != NULL);
+    CHECK(tell(&(struct inbox){0}, VMFT_ARM, 4, 1) != NULL);
     CHECK(tell(&(struct inbox){.live_asked = true}, VMFT_HARVEST_LIVE, 0, 1) != NULL);
 }
 
@@ -121,6 +146,7 @@ int main(void) {
     more_than_the_buffer_holds_comes_through();
     a_seal_counts_only_for_the_paused_epoch();
     a_void_disarms_ends_or_takes_back();
+    a_void_or_another_epoch_takes_precopied_pages_back();
     nonsense_is_named();
     return 0;
 }

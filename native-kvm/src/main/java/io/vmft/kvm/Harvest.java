@@ -10,6 +10,7 @@ package io.vmft.kvm;
  *     library keeps every page harvested as dirty for the next checkpoint
  * @param dirtyPages pages found dirty, those of void checkpoints before included; of a valid one as many as its chunks have, for a page
  *     that was written again while it was copied comes again, and the later content counts
+ * @param preCopiedPages of these, those that {@link Tracker#armAndPreCopy} copied before the pause
  * @param openedNanos when QEMU, the VM stopped and drained, began to write its state
  * @param closedNanos when the state was whole
  * @param foundNanos when the dirty pages were known
@@ -21,6 +22,7 @@ public record Harvest(
         long epoch,
         boolean valid,
         long dirtyPages,
+        long preCopiedPages,
         long openedNanos,
         long closedNanos,
         long foundNanos,

@@ -35,6 +35,8 @@ sealed interface LibraryMessage {
 
     record Digested(long epoch, long count) implements LibraryMessage {}
 
+    record PreCopied(long epoch) implements LibraryMessage {}
+
     record Failed(int errno, String text) implements LibraryMessage {}
 
     /** Reads {@value #BYTES} bytes. Checks what can be checked without the tracker's state. */
@@ -55,6 +57,7 @@ sealed interface LibraryMessage {
             case 7 -> new Block(arg, notNegative(message, 0));
             case 8 -> new Frozen(notNegative(message, 0));
             case 9 -> new Digested(epoch, notNegative(message, 0));
+            case 10 -> new PreCopied(epoch);
             default -> throw new ProtocolException("libvmft sent a message of unknown type " + type);
         };
     }
@@ -65,6 +68,7 @@ sealed interface LibraryMessage {
                     epoch,
                     valid,
                     notNegative(message, 0),
+                    notNegative(message, 9),
                     notNegative(message, 1),
                     notNegative(message, 2),
                     notNegative(message, 3),

@@ -30,7 +30,7 @@ import org.slf4j.LoggerFactory;
  * <p>A checkpoint: {@link #arm}, then QMP {@code xen-save-devices-state} with the configured state file. The library reports {@link
  * Listener#paused} when the VM is stopped and drained, {@link Listener#chunk} for each batch of dirty pages, and {@link
  * Listener#harvested} last, after the engine has called {@link #sealed} or the checkpoint became void. An engine arms the next
- * checkpoint only after that. If QEMU answers the command with an error the engine calls {@link #voidCheckpoint} whatever was
+ * checkpoint only after that. With {@link #armAndPreCopy} most pages are copied before QEMU is told. If QEMU answers the command with an error the engine calls {@link #voidCheckpoint} whatever was
  * reported before.
  *
  * <p>The first harvest, live or in a pause, finds every page dirty: the library knows nothing of what came before it.
@@ -41,6 +41,11 @@ import org.slf4j.LoggerFactory;
  * being interrupted, because an interrupt in the middle of a write closes the connection.
  */
 public final class Tracker implements AutoCloseable {
+    private static final int ARM_DIGESTS = 1;
+    private static final int ARM_PRECOPY = 2;
+
+    private record PreCopy(long epoch, CompletableFuture<Void> done) {}
+
     /** Told what the library reports, on the tracker's own thread. Its methods must not block: pauses wait for them. */
     public interface Listener {
         /** The library is in QEMU and ready. */
@@ -88,6 +93,8 @@ public final class Tracker implements AutoCloseable {
     private final boolean[] owned;
     /** Guarded by {@link #stateLock}. */
     private @Nullable CompletableFuture<DirtyBitmap> live;
+    /** Guarded by {@link #stateLock}: the pre-copy under way. */
+    private @Nullable PreCopy preCopy;
     /** Guarded by {@link #stateLock}: who waits for the layout. */
     private final List<CompletableFuture<RamLayout>> freezing = new ArrayList<>();
     /** Guarded by {@link #stateLock}. */
@@ -193,11 +200,43 @@ public final class Tracker implements AutoCloseable {
      * @param digests whether to report {@link Listener#digests} too: the pause is longer by the time it takes to read all memory once
      */
     public void arm(long epoch, boolean digests) throws IOException {
+        send(connected(), EngineMessage.ARM, digests ? ARM_DIGESTS : 0, epoch);
+    }
+
+    /**
+     * As {@link #arm(long, boolean)}, and copies at once, while the guest runs, the pages that are dirty, as far as slots are free. Their chunks come before
+     * the pause; a page that is written after that comes again in the pause, which has only these and is shorter for it. {@code
+     * xen-save-devices-state} is sent when the future has completed, on the tracker's thread; the future fails with an IOException if there is no
+     * connection or it ends, and with an IllegalStateException if another is under way.
+     */
+    public CompletableFuture<Void> armAndPreCopy(long epoch, boolean digests) {
+        PreCopy begun = new PreCopy(epoch, new CompletableFuture<>());
+        try {
+            SocketChannel channel = connected();
+            synchronized (stateLock) {
+                if (preCopy != null) {
+                    return CompletableFuture.failedFuture(
+                            new IllegalStateException("pages of epoch " + preCopy.epoch() + " are being copied"));
+                }
+                if (closed) {
+                    throw new IOException("libvmft is no longer connected");
+                }
+                preCopy = begun;
+            }
+            send(channel, EngineMessage.ARM, ARM_PRECOPY | (digests ? ARM_DIGESTS : 0), epoch);
+        } catch (IOException e) {
+            failPreCopy(e);
+            return CompletableFuture.failedFuture(e);
+        }
+        return begun.done();
+    }
+
+    private SocketChannel connected() throws IOException {
         SocketChannel channel = connection;
         if (channel == null) {
             throw new IOException("libvmft is not connected: QEMU has not started, or has ended");
         }
-        send(channel, EngineMessage.ARM, digests ? 1 : 0, epoch);
+        return channel;
     }
 
     /** The line of {@code epoch} is drawn; QEMU may go on when its pages are copied. Nothing happens if QEMU is gone. */
@@ -349,6 +388,7 @@ public final class Tracker implements AutoCloseable {
         }
         IOException lost = new IOException("libvmft is no longer connected", cause);
         failLive(lost);
+        failPreCopy(lost);
         takeFreezing().forEach(waiting -> waiting.completeExceptionally(lost));
         try {
             Files.deleteIfExists(config.controlSocket());
@@ -451,6 +491,7 @@ public final class Tracker implements AutoCloseable {
                 listener.harvested(harvest);
             }
             case LibraryMessage.Live(long sequence, long dirtyPages) -> completeLive(sequence, dirtyPages);
+            case LibraryMessage.PreCopied(long epoch) -> preCopied(epoch);
             case LibraryMessage.Digested(long epoch, long count) -> {
                 long pages = layout().pages();
                 if (count != (pages + StagingFile.DIGEST_PAGES - 1) / StagingFile.DIGEST_PAGES) {
@@ -513,6 +554,29 @@ public final class Tracker implements AutoCloseable {
             live = null;
         }
         future.complete(bitmap);
+    }
+
+    private void preCopied(long epoch) throws IOException {
+        PreCopy ended;
+        synchronized (stateLock) {
+            ended = preCopy;
+            preCopy = null;
+        }
+        if (ended == null || ended.epoch() != epoch) {
+            throw new IOException("libvmft copied pages of epoch " + epoch + ", which was not asked for");
+        }
+        ended.done().complete(null);
+    }
+
+    private void failPreCopy(IOException cause) {
+        PreCopy failed;
+        synchronized (stateLock) {
+            failed = preCopy;
+            preCopy = null;
+        }
+        if (failed != null) {
+            failed.done().completeExceptionally(cause);
+        }
     }
 
     private void failLive(IOException cause) {

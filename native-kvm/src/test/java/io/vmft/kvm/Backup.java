@@ -46,6 +46,7 @@ final class Backup implements Tracker.Listener {
     volatile Set<Long> lastPages = Set.of();
 
     private final List<Page> staged = new ArrayList<>();
+    private long stagedEpoch;
 
     volatile @Nullable Tracker tracker;
     volatile Consumer<Long> onPaused = epoch -> tracker().sealed(epoch);
@@ -74,8 +75,17 @@ final class Backup implements Tracker.Listener {
         onPaused.accept(epoch);
     }
 
+    /** What came for an epoch that got no pause is dropped. */
+    private void stage(long epoch) {
+        if (epoch != stagedEpoch) {
+            staged.clear();
+            stagedEpoch = epoch;
+        }
+    }
+
     @Override
     public void chunk(Chunk chunk) {
+        stage(chunk.epoch());
         int stored = 0;
         for (int i = 0; i < chunk.pageCount(); i++) {
             byte[] content = new byte[TrackerConfig.PAGE_BYTES];
@@ -99,6 +109,7 @@ final class Backup implements Tracker.Listener {
 
     @Override
     public void harvested(Harvest harvest) {
+        stage(harvest.epoch());
         if (harvest.valid()) {
             for (Page page : staged) {
                 MemorySegment.copy(

@@ -30,14 +30,16 @@ class LibraryMessageTest {
                 .isEqualTo(new LibraryMessage.Filled(7, 5, 256, 3));
         assertThat(LibraryMessage.decode(bytes("04000000 01000000 0700000000000000 0100000000000000 0200000000000000"
                         + "0300000000000000 0500000000000000 0800000000000000 0d00000000000000 0100000000000000"
-                        + "0700000000000000 0900000000000000")))
-                .isEqualTo(new LibraryMessage.Harvested(new Harvest(7, true, 1, 2, 3, 5, 8, 13, 1), 7, 9));
+                        + "0700000000000000 0900000000000000 0400000000000000")))
+                .isEqualTo(new LibraryMessage.Harvested(new Harvest(7, true, 1, 4, 2, 3, 5, 8, 13, 1), 7, 9));
         assertThat(LibraryMessage.decode(bytes("05000000 00000000 0900000000000000 0200000000000000")))
                 .isEqualTo(new LibraryMessage.Live(9, 2));
         assertThat(LibraryMessage.decode(bytes("07000000 02000000 0000000000000000 0010000000000000")))
                 .isEqualTo(new LibraryMessage.Block(2, 4096));
         assertThat(LibraryMessage.decode(bytes("08000000 00000000 0000000000000000 1100000000000000")))
                 .isEqualTo(new LibraryMessage.Frozen(17));
+        assertThat(LibraryMessage.decode(bytes("0a000000 00000000 0700000000000000")))
+                .isEqualTo(new LibraryMessage.PreCopied(7));
         assertThat(LibraryMessage.decode(bytes("09000000 00000000 0700000000000000 0100000000000000")))
                 .isEqualTo(new LibraryMessage.Digested(7, 1));
         assertThat(LibraryMessage.decode(bytes("06000000 0c000000 0000000000000000 6e6f206d656d6f7279")))
@@ -65,7 +67,7 @@ class LibraryMessageTest {
     @ValueSource(
             strings = {
                 "00000000",
-                "0a000000",
+                "0b000000",
                 "11000000",
                 "ffffffff",
                 // values of 2⁶³ and above

@@ -110,6 +110,21 @@ class TrackerIT {
 
         Harvest checkpoint() throws IOException {
             tracker.arm(++epoch);
+            return pause();
+        }
+
+        /** One whose dirty pages are copied before the pause. */
+        Harvest preCopiedCheckpoint() throws IOException {
+            preCopy();
+            return pause();
+        }
+
+        /** Arms an epoch and copies. */
+        void preCopy() {
+            assertThat(tracker.armAndPreCopy(++epoch, false)).succeedsWithin(Duration.ofSeconds(20));
+        }
+
+        private Harvest pause() throws IOException {
             assertThat(save()).startsWith("{\"return\"");
             Harvest harvest = backup.next(backup.harvests);
             assertThat(harvest.epoch()).isEqualTo(epoch);
@@ -193,7 +208,12 @@ class TrackerIT {
                 boolean refused = random.nextInt(5) == 0;
                 rig.backup.onPaused = refused ? rig.tracker::voidCheckpoint : epoch -> rig.tracker.sealed(epoch);
                 rig.awaitMoreWrites(200);
-                Harvest h = rig.checkpoint();
+                if (random.nextInt(5) == 0) {
+                    // Given up before its pause.
+                    rig.preCopy();
+                    rig.tracker.voidCheckpoint(rig.epoch);
+                }
+                Harvest h = random.nextBoolean() ? rig.preCopiedCheckpoint() : rig.checkpoint();
                 assertThat(h.valid()).isEqualTo(!refused);
                 assertThat(h.dirtyPages()).isPositive();
                 harvest[i] = h.harvestNanos();
@@ -434,6 +454,80 @@ class TrackerIT {
 
             // And not once more after the next was armed.
             assertThat(rig.checkpoint().dirtyPages()).isLessThan(third.dirtyPages());
+            rig.checkEqual();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(TestMachine.class)
+    void whatWasCopiedBeforeThePauseIsNotCopiedInItUnlessItWasWrittenAgain(TestMachine machine) throws IOException {
+        assumeRuns(machine);
+        try (Rig rig = new Rig(machine)) {
+            rig.awaitGuest(1000);
+            rig.checkpoint();
+            rig.awaitMoreWrites(1000);
+            rig.stop();
+            rig.preCopy();
+            int before = rig.backup.chunks.stream().mapToInt(Chunk::pageCount).sum();
+            Harvest harvest = rig.pause();
+            int all = rig.backup.chunks.stream().mapToInt(Chunk::pageCount).sum();
+            assertThat(harvest.valid()).isTrue();
+            // QEMU writes a few pages more while it saves its state.
+            assertThat(all - before).isBetween(0, 100);
+            assertThat(harvest.dirtyPages()).isBetween(500L, 2500L);
+            assertThat(rig.backup.firstDifference(directory.resolve("ram"), directory.resolve("blocks")))
+                    .isEqualTo(-1);
+
+            rig.preCopy();
+            rig.qemu.writeFromQemu(12000, 50);
+            assertThat(rig.pause().valid()).isTrue();
+            assertThat(rig.backup.lastPages).contains(12000L, 12049L);
+            rig.cont();
+            rig.checkEqual();
+        }
+    }
+
+    @Test
+    void withoutAFreeSlotAPreCopyLeavesTheRestToThePause() throws Exception {
+        try (Rig rig = new Rig(config(2, 64, Duration.ofSeconds(20)), TestMachine.TCG, "pages=100")) {
+            rig.backup.onChunk = chunk -> {};
+            rig.preCopy();
+            assertThat(rig.backup.chunks).hasSize(2);
+            rig.backup.onChunk = chunk -> rig.tracker.release(chunk.slot());
+            rig.tracker.release(0);
+            rig.tracker.release(1);
+            assertThat(rig.pause().valid()).isTrue();
+            rig.checkEqual();
+        }
+    }
+
+    @Test
+    void aPreCopiedEpochThatIsGivenUpHasItsPagesComeAgain() throws IOException {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
+            rig.awaitGuest(1000);
+            rig.checkpoint();
+            rig.awaitMoreWrites(1000);
+            rig.stop();
+            rig.backup.chunks.clear();
+            rig.preCopy();
+            long copied = rig.backup.chunks.stream().mapToInt(Chunk::pageCount).sum();
+            assertThat(copied).isGreaterThan(500);
+            rig.tracker.voidCheckpoint(rig.epoch);
+            assertThat(rig.checkpoint().dirtyPages()).isGreaterThanOrEqualTo(copied);
+
+            // The next epoch may be armed without a word about the last.
+            rig.qemu.writeFromQemu(12000, 50);
+            rig.preCopy();
+            assertThat(rig.preCopiedCheckpoint().dirtyPages()).isGreaterThanOrEqualTo(50);
+            assertThat(rig.backup.lastPages).contains(12000L, 12049L);
+
+            // A pause that is void takes back what came before it, too.
+            rig.qemu.writeFromQemu(12000, 50);
+            rig.backup.onPaused = epoch -> rig.tracker.voidCheckpoint(epoch);
+            assertThat(rig.preCopiedCheckpoint().valid()).isFalse();
+            rig.backup.onPaused = epoch -> rig.tracker.sealed(epoch);
+            rig.checkpoint();
+            assertThat(rig.backup.lastPages).contains(12000L, 12049L);
             rig.checkEqual();
         }
     }

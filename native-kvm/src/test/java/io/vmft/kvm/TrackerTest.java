@@ -137,8 +137,8 @@ class TrackerTest {
         assertThat(chunk.pages().isDirect()).isTrue();
         assertThat(chunk.pages().remaining()).isEqualTo(8192);
         assertThat(chunk.pages().get(8191)).isEqualTo((byte) 12);
-        tell(4, 1, 7, 3, 10, 20, 30, 40, 50, 5);
-        assertThat(backup.next(backup.harvests)).isEqualTo(new Harvest(7, true, 3, 10, 20, 30, 40, 50, 5));
+        tell(4, 1, 7, 3, 10, 20, 30, 40, 50, 5, 0, 0, 2);
+        assertThat(backup.next(backup.harvests)).isEqualTo(new Harvest(7, true, 3, 2, 10, 20, 30, 40, 50, 5));
         assertThat(backup.image.get(ValueLayout.JAVA_BYTE, 5 * 4096)).isEqualTo((byte) 11);
         tracker.release(2);
         hears(20, 2, 0);
@@ -215,6 +215,39 @@ class TrackerTest {
         hears(21, 0, 2);
         tell(5, 0, 2, 0);
         assertThat(second.get(20, TimeUnit.SECONDS).dirtyPages()).isZero();
+    }
+
+    @Test
+    void aPreCopyCompletesBeforeThePause() throws IOException {
+        greet();
+        CompletableFuture<Void> future = tracker.armAndPreCopy(7, false);
+        hears(17, 2, 7);
+        assertThat(tracker.armAndPreCopy(8, false))
+                .failsWithin(Duration.ZERO)
+                .withThrowableThat()
+                .withCauseInstanceOf(IllegalStateException.class);
+        tell(3, 2, 7, 1, 1);
+        assertThat(backup.next(backup.chunks).epoch()).isEqualTo(7);
+        assertThat(future).isNotDone();
+        tell(10, 0, 7);
+        assertThat(future).succeedsWithin(Duration.ofSeconds(20));
+        assertThat(tracker.armAndPreCopy(8, true)).isNotDone();
+        hears(17, 3, 8);
+        tell(10, 0, 9);
+        endsWith("epoch 9, which was not asked for");
+    }
+
+    @Test
+    void aPreCopyFailsWithTheConnection() throws Exception {
+        assertThat(tracker.armAndPreCopy(1, false)).isCompletedExceptionally();
+        greet();
+        CompletableFuture<Void> future = tracker.armAndPreCopy(2, false);
+        library.close();
+        assertThatThrownBy(() -> future.get(20, TimeUnit.SECONDS))
+                .isInstanceOf(ExecutionException.class)
+                .hasCauseInstanceOf(IOException.class);
+        assertThat(backup.next(backup.ends)).isEqualTo("null");
+        assertThat(tracker.armAndPreCopy(3, false)).isCompletedExceptionally();
     }
 
     @Test

@@ -30,6 +30,7 @@ final class DirtyRow {
         List<Double> added = new ArrayList<>();
         List<Double> plain = new ArrayList<>();
         List<Double> dirty = new ArrayList<>();
+        List<Double> inPause = new ArrayList<>();
         List<Double> harvest = new ArrayList<>();
         try (Arena arena = Arena.ofConfined()) {
             Memcpy memcpy = new Memcpy(arena, (long) pages * PAGE_BYTES);
@@ -54,16 +55,22 @@ final class DirtyRow {
                                 .toList(),
                         50));
                 dirty.add(Percentile.of(epochs.stream().map(Epoch::dirtyPages).toList(), 50));
+                inPause.add(Percentile.of(
+                        epochs.stream()
+                                .map(each -> each.dirtyPages() - each.preCopiedPages())
+                                .toList(),
+                        50));
             }
         }
         vm.end();
-        // Pages are counted as they come: the ratio is for as many bytes as were copied.
+        // Pages are counted as they come: the ratio is for as many bytes as were copied in the pause.
         List<Double> fair = new ArrayList<>();
         for (int i = 0; i < plain.size(); i++) {
-            fair.add(plain.get(i) * dirty.get(i) / pages);
+            fair.add(plain.get(i) * inPause.get(i) / pages);
         }
         return List.of(
                 Result.of(name + "/dirty-pages", "pages", dirty),
+                Result.of(name + "/pages-in-pause", "pages", inPause),
                 Result.of(name + "/harvest", "ms", harvest),
                 Result.of(name + "/harvest-and-copy", "ms", added),
                 Result.of(name + "/memcpy", "ms", fair),

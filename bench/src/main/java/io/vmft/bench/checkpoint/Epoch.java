@@ -8,6 +8,8 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 record Epoch(
         @JsonProperty("epoch") long epoch,
         @JsonProperty("dirty_pages") long dirtyPages,
+        @JsonProperty("precopied_pages") long preCopiedPages,
+        @JsonProperty("begun") long begun,
         @JsonProperty("triggered") long triggered,
         @JsonProperty("stopped") long stopped,
         @JsonProperty("opened") long opened,

@@ -94,6 +94,7 @@ final class PauseRow {
             results.add(Result.ratio(name + "/pause-vs-floor" + p, ours, bare)
                     .withTarget(Direction.LOWER_IS_BETTER, percent == 50 ? MEDIAN_TARGET : TAIL_TARGET));
         }
+        results.add(phase(name, "precopy", epochs, each -> each.triggered() - each.begun()));
         results.add(phase(name, "stop", epochs, each -> each.opened() - each.stopped()));
         results.add(phase(name, "state", epochs, each -> each.closed() - each.opened()));
         results.add(phase(name, "harvest", epochs, each -> each.found() - each.closed()));
@@ -103,13 +104,18 @@ final class PauseRow {
         results.add(phase(name, "send", epochs, each -> each.sent() - each.ended()));
         results.add(phase(name, "complete", epochs, each -> each.completed() - each.sent()));
         results.add(phase(name, "commit", epochs, each -> each.committed() - each.completed()));
-        results.add(Result.of(
-                name + "/dirty-pages",
+        results.add(pages(name + "/dirty-pages", epochs, Epoch::dirtyPages));
+        results.add(pages(name + "/precopied-pages", epochs, Epoch::preCopiedPages));
+        return results;
+    }
+
+    private static Result pages(String name, List<List<Epoch>> epochs, ToLongFunction<Epoch> count) {
+        return Result.of(
+                name,
                 "pages",
                 epochs.stream()
-                        .map(round -> Percentile.of(column(round, Epoch::dirtyPages), 50))
-                        .toList()));
-        return results;
+                        .map(round -> Percentile.of(column(round, count), 50))
+                        .toList());
     }
 
     private static Result phase(String name, String phase, List<List<Epoch>> epochs, ToLongFunction<Epoch> length) {

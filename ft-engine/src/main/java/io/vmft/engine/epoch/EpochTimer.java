@@ -14,6 +14,7 @@ public final class EpochTimer {
     private static final class Open {
         final long epoch;
         final long due;
+        final long begun;
         final long triggered;
 
         @Nullable
@@ -29,9 +30,10 @@ public final class EpochTimer {
         long completed;
         long committed;
 
-        Open(long epoch, long due, long triggered) {
+        Open(long epoch, long due, long begun, long triggered) {
             this.epoch = epoch;
             this.due = due;
+            this.begun = begun;
             this.triggered = triggered;
         }
     }
@@ -44,12 +46,12 @@ public final class EpochTimer {
         this.stats = stats;
     }
 
-    /** A checkpoint begins. One before it whose pause never ended (the guest was stopped, or QEMU failed) is forgotten. */
-    public void triggered(long epoch, long dueNanos, long nanos) {
+    /** A checkpoint's pages are copied, its command is given. One before it whose pause never ended (the guest was stopped, or QEMU failed) is forgotten. */
+    public void triggered(long epoch, long dueNanos, long begunNanos, long nanos) {
         if (!open.isEmpty() && open.getLast().pause == null) {
             open.removeLast();
         }
-        open.addLast(new Open(epoch, dueNanos, nanos));
+        open.addLast(new Open(epoch, dueNanos, begunNanos, nanos));
     }
 
     /** The guest stood still from one moment to the other. */
@@ -77,7 +79,7 @@ public final class EpochTimer {
         if (harvest == null || last.resumed == 0) {
             return;
         }
-        PauseTimes pause = PauseTimes.of(harvest, last.due, last.triggered, last.stopped, last.resumed);
+        PauseTimes pause = PauseTimes.of(harvest, last.due, last.begun, last.triggered, last.stopped, last.resumed);
         last.pause = pause;
         stats.pause(pause);
         if (!harvest.valid()) {

@@ -7,7 +7,9 @@ import io.vmft.kvm.Harvest;
  * The moments of one pause, in nanoseconds of {@link System#nanoTime}, in the order in which they come.
  *
  * @param valid false: the checkpoint was void, the guest stood still for nothing
+ * @param preCopiedPages of the dirty pages, those copied before the pause
  * @param dueNanos the epoch was to end
+ * @param begunNanos its pre-copy began
  * @param triggeredNanos the command was given to QEMU; the guest still runs
  * @param stoppedNanos QEMU's STOP event
  * @param openedNanos the disks are drained, QEMU begins to write its state
@@ -22,7 +24,9 @@ public record PauseTimes(
         @JsonProperty("epoch") long epoch,
         @JsonProperty("valid") boolean valid,
         @JsonProperty("dirty_pages") long dirtyPages,
+        @JsonProperty("precopied_pages") long preCopiedPages,
         @JsonProperty("due") long dueNanos,
+        @JsonProperty("begun") long begunNanos,
         @JsonProperty("triggered") long triggeredNanos,
         @JsonProperty("stopped") long stoppedNanos,
         @JsonProperty("opened") long openedNanos,
@@ -34,12 +38,20 @@ public record PauseTimes(
         @JsonProperty("slot_wait") long slotWaitNanos) {
 
     /** Puts together what the engine and the library saw. */
-    static PauseTimes of(Harvest harvest, long dueNanos, long triggeredNanos, long stoppedNanos, long resumedNanos) {
+    static PauseTimes of(
+            Harvest harvest,
+            long dueNanos,
+            long begunNanos,
+            long triggeredNanos,
+            long stoppedNanos,
+            long resumedNanos) {
         return new PauseTimes(
                 harvest.epoch(),
                 harvest.valid(),
                 harvest.dirtyPages(),
+                harvest.preCopiedPages(),
                 dueNanos,
+                begunNanos,
                 triggeredNanos,
                 stoppedNanos,
                 harvest.openedNanos(),

@@ -9,6 +9,8 @@ import java.util.Locale;
 public enum Phase {
     /** The epoch was to end and could not: as many as may be were on their way, so the backup or the block server is slow. */
     LATE(true),
+    /** Dirty pages are copied while the guest runs. */
+    PRECOPY(true),
     /** From the command to the guest's standing still. */
     TRIGGER(true),
     /** Draining and flushing its disks. */
@@ -50,7 +52,8 @@ public enum Phase {
     /** How long it took; a phase of the pause. Two clocks meet in some phases, so that it may be a microsecond less than nothing. */
     public long nanos(PauseTimes times) {
         return switch (this) {
-            case LATE -> times.triggeredNanos() - times.dueNanos();
+            case LATE -> times.begunNanos() - times.dueNanos();
+            case PRECOPY -> times.triggeredNanos() - times.begunNanos();
             case TRIGGER -> times.stoppedNanos() - times.triggeredNanos();
             case STOP -> times.openedNanos() - times.stoppedNanos();
             case STATE -> times.closedNanos() - times.openedNanos();
@@ -71,7 +74,7 @@ public enum Phase {
             case COMPLETE -> times.completedNanos() - times.sentNanos();
             case COMMIT -> times.committedNanos() - times.completedNanos();
             case RELEASE -> times.releasedNanos() - times.committedNanos();
-            case LATE, TRIGGER, STOP, STATE, HARVEST, COPY, ROOM, SEAL, RESUME, PAUSE -> nanos(times.pause());
+            case LATE, PRECOPY, TRIGGER, STOP, STATE, HARVEST, COPY, ROOM, SEAL, RESUME, PAUSE -> nanos(times.pause());
         };
     }
 

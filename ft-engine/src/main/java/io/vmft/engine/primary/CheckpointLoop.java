@@ -59,6 +59,9 @@ final class CheckpointLoop {
 
     private static final Logger log = LoggerFactory.getLogger(CheckpointLoop.class);
     private static final long STORAGE_RETRY_MILLIS = 200;
+    /** A pre-copy begins early by what the last one took, but by no more than this part of an interval. */
+    private static final int PRE_COPY_MAX_SHARE = 4;
+
     private static final int MAX_OUTPUT_BYTES = 256 << 10;
 
     private final EngineContext context;
@@ -86,6 +89,9 @@ final class CheckpointLoop {
     private boolean ended;
     private boolean due;
     private long dueNanos;
+    /** How long the last pre-copy took. */
+    private long preCopyNanos;
+
     private boolean saving;
     private boolean committedOnce;
     private long outputSentThrough;
@@ -163,7 +169,7 @@ final class CheckpointLoop {
         return pipeline;
     }
 
-    /** The policy: an epoch ends one interval after the VM went on. */
+    /** The policy: an epoch ends one interval after the VM went on; this comes sooner by the time that a pre-copy takes. */
     private void tick() {
         due = true;
         dueNanos = System.nanoTime();
@@ -257,9 +263,17 @@ final class CheckpointLoop {
     private void save(long epoch) {
         saving = true;
         seals.arm(epoch);
-        times.triggered(epoch, dueNanos, System.nanoTime());
         digests = null;
-        vm.saveState(epoch, isToVerify(epoch))
+        long began = System.nanoTime();
+        vm.preCopy(epoch, isToVerify(epoch))
+                .thenComposeAsync(
+                        done -> {
+                            long now = System.nanoTime();
+                            preCopyNanos = now - began;
+                            times.triggered(epoch, dueNanos, began, now);
+                            return ended ? CompletableFuture.completedFuture(null) : vm.saveState();
+                        },
+                        context.loop())
                 .whenCompleteAsync(
                         (done, failure) -> {
                             saving = false;
@@ -272,16 +286,15 @@ final class CheckpointLoop {
                                 vm.tracker().voidCheckpoint(epoch);
                                 run(pipeline.saveFailed(epoch));
                             }
-                            context.loop()
-                                    .schedule(
-                                            this::tick,
-                                            context.config()
-                                                    .protection()
-                                                    .epoch()
-                                                    .toNanos(),
-                                            TimeUnit.NANOSECONDS);
+                            context.loop().schedule(this::tick, untilDue(), TimeUnit.NANOSECONDS);
                         },
                         context.loop());
+    }
+
+    /** So that the pause, which comes after the pre-copy, is one interval after the last. */
+    private long untilDue() {
+        long interval = context.config().protection().epoch().toNanos();
+        return interval - Math.min(preCopyNanos, interval / PRE_COPY_MAX_SHARE);
     }
 
     private boolean isToVerify(long epoch) {

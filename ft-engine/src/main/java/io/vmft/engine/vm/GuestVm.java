@@ -245,16 +245,17 @@ public final class GuestVm implements AutoCloseable {
     }
 
     /**
-     * Completes when QEMU has gone on after the pause; fails if it could not save its state.
+     * The next pause ends {@code epoch}. Copies what is dirty now, while the guest runs, so that the pause has little left to copy; completes, on any thread,
+     * when {@link #saveState} may follow.
      *
      * @param digests whether {@link VmEvents#digests} shall tell what all of memory holds; reading it makes the pause longer
      */
-    public CompletableFuture<JsonNode> saveState(long epoch, boolean digests) {
-        try {
-            tracker().arm(epoch, digests);
-        } catch (IOException e) {
-            return CompletableFuture.failedFuture(e);
-        }
+    public CompletableFuture<Void> preCopy(long epoch, boolean digests) {
+        return tracker().armAndPreCopy(epoch, digests);
+    }
+
+    /** Completes when QEMU has gone on after the pause; fails if it could not save its state. */
+    public CompletableFuture<JsonNode> saveState() {
         ObjectNode arguments = QmpClient.arguments()
                 .put("filename", paths.stateFile().toString())
                 .put("live", false);
