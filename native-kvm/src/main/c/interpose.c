@@ -9,6 +9,7 @@
 #include "pagemap.h"
 #include "process.h"
 #include "ram.h"
+#include "reconnect.h"
 #include "sys.h"
 #include "vmft.h"
 
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -216,4 +218,15 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
         r = sys_ioctl(fd, request, argument);
     }
     return (int)as_libc(r);
+}
+
+EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length) {
+    if (process_guarded() && length >= sizeof address->sa_family) {
+        reconnect_begins(fd, address->sa_family);
+    }
+    return (int)as_libc(sys_connect(fd, address, length));
+}
+
+EXPORT unsigned sleep(unsigned seconds) {
+    return process_guarded() ? reconnect_sleep(seconds) : sys_sleep(seconds);
 }

@@ -41,6 +41,15 @@ int sys_mlock_on_fault(const void *addr, size_t length) {
     return (int)result(syscall(SYS_mlock2, addr, length, MLOCK_ONFAULT));
 }
 
+int sys_connect(int fd, const struct sockaddr *address, socklen_t length) {
+    return (int)result(syscall(SYS_connect, fd, address, length));
+}
+
+unsigned sys_sleep(unsigned seconds) {
+    struct timespec left = {.tv_sec = seconds};
+    return clock_nanosleep(CLOCK_REALTIME, 0, &left, &left) == EINTR ? (unsigned)left.tv_sec + (left.tv_nsec > 0) : 0;
+}
+
 uint64_t sys_now_nanos(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

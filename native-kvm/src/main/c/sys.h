@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 long sys_ioctl(int fd, unsigned long request, void *arg);
@@ -16,6 +17,8 @@ int sys_close(int fd);
 int sys_madvise(void *addr, size_t length, int advice);
 int sys_munmap(void *addr, size_t length);
 int sys_mlock_on_fault(const void *addr, size_t length);
+int sys_connect(int fd, const struct sockaddr *address, socklen_t length);
+unsigned sys_sleep(unsigned seconds); /* what is left of them when a signal came */
 uint64_t sys_now_nanos(void); /* CLOCK_MONOTONIC */
 
 /* A thread of the library's own, which runs until the process ends; QEMU's signals are not for it. */

@@ -6,6 +6,9 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -16,7 +19,9 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
@@ -629,6 +634,56 @@ class TrackerIT {
             rig.checkEqual();
             assertThat(rig.backup.harvests).isEmpty();
         }
+    }
+
+    /** Left to itself QEMU tries after 1, 2, 4, 8 and then every 16 seconds: twenty attempts take it five minutes. */
+    @Test
+    void aBlockServerThatIsBackIsFoundSoon() throws Exception {
+        Path image = directory.resolve("image");
+        Files.write(image, new byte[1 << 20]);
+        int port;
+        try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            port = free.getLocalPort();
+        }
+        Process server = serve(image, port);
+        try (Rig rig = new Rig(TestMachine.TCG);
+                ExecutorService reader = Executors.newSingleThreadExecutor()) {
+            String node = "{\"driver\":\"nbd\",\"node-name\":\"nbd0\",\"reconnect-delay\":3600,"
+                    + "\"server\":{\"type\":\"inet\",\"host\":\"127.0.0.1\",\"port\":\"" + port + "\"}}";
+            Awaitility.await()
+                    .atMost(Duration.ofSeconds(20))
+                    .until(() -> rig.qemu
+                            .execute("{\"execute\":\"blockdev-add\",\"arguments\":" + node + "}")
+                            .startsWith("{\"return\""));
+            server.destroyForcibly().waitFor();
+            Future<String> read;
+            try (ServerSocket away = new ServerSocket()) {
+                away.setReuseAddress(true);
+                away.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
+                read = reader.submit(() -> rig.qemu.execute("{\"execute\":\"human-monitor-command\",\"arguments\":"
+                        + "{\"command-line\":\"qemu-io nbd0 \\\"read 0 4k\\\"\"}}"));
+                away.setSoTimeout(5_000);
+                for (int attempt = 0; attempt < 20; attempt++) {
+                    away.accept().close();
+                }
+            }
+            server = serve(image, port);
+            assertThat(read.get(20, TimeUnit.SECONDS)).startsWith("{\"return\"").doesNotContain("failed");
+        } finally {
+            server.destroyForcibly().waitFor();
+        }
+    }
+
+    private static Process serve(Path image, int port) throws IOException {
+        return new ProcessBuilder(
+                        "qemu-nbd",
+                        "--format=raw",
+                        "--persistent",
+                        "--bind=127.0.0.1",
+                        "--port=" + port,
+                        image.toString())
+                .inheritIO()
+                .start();
     }
 
     @Test
