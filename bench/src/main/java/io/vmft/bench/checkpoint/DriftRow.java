@@ -12,7 +12,7 @@ import java.util.concurrent.TimeUnit;
 /** Many epochs: the pause and the memory of every process in tenths of the run, the last beside the second. */
 final class DriftRow {
     private static final int PARTS = 10;
-    private static final int POLL_SECONDS = 10;
+    private static final int POLL_SECONDS = 5;
     private static final double PAUSE_GROWTH = 1.15;
     private static final double MEMORY_GROWTH = 1.1;
 

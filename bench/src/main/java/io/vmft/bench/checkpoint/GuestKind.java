@@ -9,6 +9,7 @@ import java.nio.file.Path;
  * @param memoryMib its RAM
  * @param accelerator {@code kvm} or {@code tcg}
  * @param append kernel command line
+ * @param epochMillis how long an epoch lasts
  * @param settings a line for its {@code protection} section, or none
  * @param legacyVirtio its virtio devices speak the interface from before virtio 1.0 only
  * @param linux Debian's kernel with a virtio disk and a virtio network card; else the test guest, which has neither and writes memory for ever
@@ -18,6 +19,7 @@ record GuestKind(
         int memoryMib,
         String accelerator,
         String append,
+        int epochMillis,
         String settings,
         boolean linux,
         boolean legacyVirtio) {
@@ -29,6 +31,7 @@ record GuestKind(
                 "tcg",
                 "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr random.trust_cpu=on " + words
                         + " vmft.ip=" + Ground.GUEST_ADDRESS + "/24",
+                CheckpointBench.EPOCH_MILLIS,
                 "",
                 true,
                 false);
@@ -37,7 +40,14 @@ record GuestKind(
     /** The guest that writes one word in each of {@code pages} pages in turn. */
     static GuestKind writer(String name, String accelerator, int memoryMib, int pages, int pace) {
         return new GuestKind(
-                name, memoryMib, accelerator, "report=1000000000 pages=" + pages + " pace=" + pace, "", false, false);
+                name,
+                memoryMib,
+                accelerator,
+                "report=1000000000 pages=" + pages + " pace=" + pace,
+                CheckpointBench.EPOCH_MILLIS,
+                "",
+                false,
+                false);
     }
 
     /** Another address on the network, for a second VM beside the first. */
@@ -47,17 +57,22 @@ record GuestKind(
                 memoryMib,
                 accelerator,
                 append.replace(Ground.GUEST_ADDRESS, address),
+                epochMillis,
                 settings,
                 linux,
                 legacyVirtio);
     }
 
     GuestKind withLegacyVirtio() {
-        return new GuestKind(name, memoryMib, accelerator, append, settings, linux, true);
+        return new GuestKind(name, memoryMib, accelerator, append, epochMillis, settings, linux, true);
     }
 
     GuestKind with(String line) {
-        return new GuestKind(name, memoryMib, accelerator, append, line, linux, legacyVirtio);
+        return new GuestKind(name, memoryMib, accelerator, append, epochMillis, line, linux, legacyVirtio);
+    }
+
+    GuestKind withEpoch(int millis) {
+        return new GuestKind(name, memoryMib, accelerator, append, millis, settings, linux, legacyVirtio);
     }
 
     /**
@@ -101,7 +116,7 @@ record GuestKind(
                                     bridge: %s
                                 """.formatted(Artifacts.linuxInitrd(), volume, vm.hashCode() & 0xff, tap, Ground.BRIDGE) : "",
                 legacyVirtio ? "qemu_args: [-global, virtio-pci.disable-modern=on]" : "",
-                CheckpointBench.EPOCH_MILLIS,
+                epochMillis,
                 (more + "\n" + settings).indent(2).stripTrailing());
     }
 }

@@ -21,7 +21,7 @@ import java.util.regex.Pattern;
 final class RedisRow {
     private static final double TARGET = 0.7;
     private static final String ALONE_ADDRESS = "10.78.0.101";
-    private static final int CLIENTS = 50;
+    private static final int CLIENTS = 200;
     private static final int PIPELINE = 32;
     private static final int WARM_UP_REQUESTS = 100_000;
     private static final int PATIENCE_SECONDS = 120;
