@@ -194,8 +194,7 @@ void checkpoint_precopy(void) {
 void checkpoint_harvest_live(uint64_t sequence, bool touched) {
     size_t words = bitmap_words(ram_freeze());
     memset(live, 0, words * sizeof *live);
-    struct harvest_found not_told = {0};
-    harvest_live(live, &not_told);
+    harvest_live(live, NULL);
     if (touched) {
         memset(live, 0, words * sizeof *live);
         ram_add_touched(live);

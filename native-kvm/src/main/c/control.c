@@ -107,18 +107,21 @@ static void drain(void) {
 
 /* The lock is held, and given up meanwhile. */
 static void precopy(void) {
+    /* No other is armed until the engine has the answer. */
     uint64_t epoch = inbox.epoch;
     inbox.precopy_asked = false;
-    inbox.precopying = true;
-    pthread_mutex_unlock(&lock);
-    service.precopy();
-    pthread_mutex_lock(&lock);
-    inbox.precopying = false;
-    inbox.precopied = inbox.phase == INBOX_ARMED;
-    if (!inbox.precopied) {
-        checkpoint_take_back();
+    if (inbox.phase == INBOX_ARMED) {
+        inbox.precopying = true;
+        pthread_mutex_unlock(&lock);
+        service.precopy();
+        pthread_mutex_lock(&lock);
+        inbox.precopying = false;
+        inbox.precopied = inbox.phase == INBOX_ARMED;
+        if (!inbox.precopied) {
+            checkpoint_take_back();
+        }
+        pthread_cond_signal(&precopy_ended);
     }
-    pthread_cond_signal(&precopy_ended);
     send_message(&(struct vmft_message){.type = VMFT_PRECOPIED, .epoch = epoch});
 }
 
@@ -201,7 +204,6 @@ bool control_armed(void) {
 
 bool control_pause_begin(void) {
     pthread_mutex_lock(&lock);
-    inbox.precopy_asked = false;
     while (inbox.precopying) {
         pthread_cond_wait(&precopy_ended, &lock);
     }
@@ -219,7 +221,8 @@ bool control_pause_begin(void) {
 int control_take_slot(void) {
     pthread_mutex_lock(&lock);
     drain();
-    int slot = staging_free_slot();
+    bool for_nothing = inbox.precopying && inbox.phase != INBOX_ARMED;
+    int slot = for_nothing ? -1 : staging_free_slot();
     if (slot >= 0) {
         staging_give((uint32_t)slot);
     }

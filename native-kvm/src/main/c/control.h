@@ -63,7 +63,7 @@ void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]);
 /* Reports a live harvest; another may be asked for. */
 void control_live_done(uint64_t sequence, uint64_t dirty_pages);
 
-/* Reads what has arrived and takes a slot, on any thread, in a pause or a pre-copy; -1 if the engine has all. */
+/* Reads what has arrived and takes a slot, on any thread, in a pause or a pre-copy; -1 if the engine has all, or gave the pre-copy's epoch up. */
 int control_take_slot(void);
 
 /* Hands over a slot that was taken: so many page indexes, so many pages. */

@@ -96,7 +96,16 @@ void copyout_run(unsigned member, uint64_t *todo) {
 }
 
 void copyout_precopy(uint64_t *todo) {
-    copy_range(&fillings[0], todo, 0, ram.pages);
+    uint64_t room = (uint64_t)staging.header.slots * staging.header.pages_per_slot / 2;
+    uint64_t first;
+    uint64_t end = 0;
+    while (room > 0 && bitmap_next_run(todo, ram.pages, end, &first, &end)) {
+        end = end - first < room ? end : first + room;
+        room -= end - first;
+        if (copy_range(&fillings[0], todo, first, end) < end) {
+            return;
+        }
+    }
 }
 
 /*

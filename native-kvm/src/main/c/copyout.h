@@ -11,7 +11,10 @@
 /* Copies the pages of todo for which there are slots, and takes them out of it. Does nothing if the checkpoint is void. */
 void copyout_run(unsigned member, uint64_t *todo);
 
-/* The same before the pause, on the service thread. */
+/*
+ * Before the pause, on the service thread: the same, but no more pages than half of staging has room for. So it does not last long, and the pause finds
+ * slots.
+ */
 void copyout_precopy(uint64_t *todo);
 
 /* On the main thread: copies what is left in todo too, waiting for slots; false if the checkpoint is void. Adds the time it waited. */

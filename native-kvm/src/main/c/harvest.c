@@ -64,8 +64,11 @@ static void harvest(bool shared, unsigned member, uint64_t *dirty, struct harves
     target = dirty;
     atomic_store(&found_in_pagemap, 0);
     scan_all(shared, member);
-    found->in_pagemap += (uint64_t)atomic_load(&found_in_pagemap);
-    found->in_dirty_log += (uint64_t)checked(kvmlog_harvest(dirty), "KVM_GET_DIRTY_LOG");
+    uint64_t logged = (uint64_t)checked(kvmlog_harvest(dirty), "KVM_GET_DIRTY_LOG");
+    if (found != NULL) {
+        found->in_pagemap += (uint64_t)atomic_load(&found_in_pagemap);
+        found->in_dirty_log += logged;
+    }
     pthread_mutex_unlock(&ram.lock);
 }
 

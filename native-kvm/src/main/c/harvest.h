@@ -10,7 +10,7 @@ struct harvest_found {
     uint64_t in_dirty_log;
 };
 
-/* Adds the pages written since the last harvest to dirty, on the service thread, while the guest runs. Adds to found, too. */
+/* Adds the pages written since the last harvest to dirty, on the service thread, while the guest runs. Adds to found, too, if that is not NULL. */
 void harvest_live(uint64_t *dirty, struct harvest_found *found);
 
 /* The same in a pause, by a member of the crew, which shares the work of a large guest. */

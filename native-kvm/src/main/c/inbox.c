@@ -21,7 +21,6 @@ static const char *apply_void(struct inbox *inbox, uint64_t epoch) {
     switch (inbox->phase) {
     case INBOX_ARMED:
         inbox->phase = INBOX_IDLE;
-        inbox->precopy_asked = false;
         give_up_precopied(inbox);
         return NULL;
     case INBOX_PAUSED:
@@ -43,8 +42,8 @@ static const char *apply(struct inbox *inbox, const struct vmft_message *m) {
         if (inbox->phase == INBOX_PAUSED) {
             return "an epoch was armed inside a pause";
         }
-        if (inbox->precopying) {
-            return "an epoch was armed while pages of another were copied";
+        if (inbox->precopy_asked || inbox->precopying) {
+            return "an epoch was armed before the pre-copy of another had ended";
         }
         if ((m->arg & ~(uint32_t)(VMFT_ARM_DIGESTS | VMFT_ARM_PRECOPY)) != 0) {
             return "an epoch was armed in a way that is unknown here";

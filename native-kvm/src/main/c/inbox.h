@@ -20,9 +20,11 @@ struct inbox {
     bool voided;
     /* The pause is to report what all of memory holds. */
     bool digests_asked;
-    /* What is dirty now is to be copied before the pause; the reader does it, and keeps all three. */
+    /* What is dirty now is to be copied before the pause. The reader clears it, and answers even if the epoch is not armed any more. */
     bool precopy_asked;
+    /* The reader is at it. */
     bool precopying;
+    /* And was: the armed epoch has pages. */
     bool precopied;
     bool live_asked;
     uint64_t live_sequence;

@@ -28,7 +28,7 @@ enum vmft_type {
     VMFT_BLOCK = 7,     /* arg number, from 1; value[0] bytes */
     VMFT_FROZEN = 8,    /* value[0] pages of all blocks */
     VMFT_DIGESTS = 9,   /* epoch; value[0] how many; they are in the staging file where a live harvest's bitmap would be */
-    VMFT_PRECOPIED = 10, /* epoch; an end of the pre-copy that was asked for, with or without its pages */
+    VMFT_PRECOPIED = 10, /* epoch; the pre-copy that was asked for is over, or was not begun, for the epoch was given up */
     /* engine to library */
     VMFT_ARM = 17,          /* epoch: the next opening of the state file is its pause; arg: enum vmft_arm */
     VMFT_SEALED = 18,       /* epoch: its line is drawn */

@@ -19,6 +19,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -467,7 +468,9 @@ class TrackerIT {
     @EnumSource(TestMachine.class)
     void whatWasCopiedBeforeThePauseIsNotCopiedInItUnlessItWasWrittenAgain(TestMachine machine) throws IOException {
         assumeRuns(machine);
-        try (Rig rig = new Rig(machine)) {
+        // A pre-copy takes half of the slots.
+        try (Rig rig =
+                new Rig(config(32, 256, Duration.ofSeconds(10)), machine, "seed=7 pages=2000 pace=20 report=1000")) {
             rig.awaitGuest(1000);
             rig.checkpoint();
             rig.awaitMoreWrites(1000);
@@ -493,9 +496,15 @@ class TrackerIT {
     }
 
     @Test
-    void withoutAFreeSlotAPreCopyLeavesTheRestToThePause() throws Exception {
+    void aPreCopyTakesHalfOfTheSlotsAndLeavesTheRestToThePause() throws Exception {
         try (Rig rig = new Rig(config(2, 64, Duration.ofSeconds(20)), TestMachine.TCG, "pages=100")) {
             rig.backup.onChunk = chunk -> {};
+            for (int withChunk = 1; withChunk <= 2; withChunk++) {
+                rig.preCopy();
+                assertThat(rig.backup.chunks).hasSize(withChunk);
+                rig.tracker.voidCheckpoint(rig.epoch);
+            }
+            // Both are out.
             rig.preCopy();
             assertThat(rig.backup.chunks).hasSize(2);
             rig.backup.onChunk = chunk -> rig.tracker.release(chunk.slot());
@@ -503,6 +512,20 @@ class TrackerIT {
             rig.tracker.release(1);
             assertThat(rig.pause().valid()).isTrue();
             rig.checkEqual();
+        }
+    }
+
+    @Test
+    void aPreCopyThatIsGivenUpAtOnceEndsAllTheSame() throws IOException {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
+            rig.awaitGuest(1000);
+            for (int i = 0; i < 200; i++) {
+                CompletableFuture<Void> copied = rig.tracker.armAndPreCopy(++rig.epoch, false);
+                rig.tracker.voidCheckpoint(rig.epoch);
+                assertThat(copied).succeedsWithin(Duration.ofSeconds(20));
+            }
+            rig.checkEqual();
+            assertThat(rig.backup.checkPattern()).isPositive();
         }
     }
 

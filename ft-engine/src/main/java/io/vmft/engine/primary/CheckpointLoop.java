@@ -59,6 +59,8 @@ final class CheckpointLoop {
 
     private static final Logger log = LoggerFactory.getLogger(CheckpointLoop.class);
     private static final long STORAGE_RETRY_MILLIS = 200;
+    /** So often QEMU may fail to save its state, one time after the other: output is held meanwhile. */
+    private static final int MAX_FAILURES = 20;
     /** A pre-copy begins early by what the last one took, but by no more than this part of an interval. */
     private static final int PRE_COPY_MAX_SHARE = 4;
 
@@ -89,8 +91,12 @@ final class CheckpointLoop {
     private boolean ended;
     private boolean due;
     private long dueNanos;
+    private final PreCopies preCopies = new PreCopies();
     /** How long the last pre-copy took. */
     private long preCopyNanos;
+
+    /** Checkpoints that QEMU could not make. */
+    private int failuresInARow;
 
     private boolean saving;
     private boolean committedOnce;
@@ -134,9 +140,9 @@ final class CheckpointLoop {
     /** The backup's memory is close enough: checkpoints begin. */
     void start() {
         started = true;
-        vm.holdOutput(pipeline.openEpoch());
+        vm.network().hold(pipeline.openEpoch());
         vm.watchPauses(seals::paused);
-        vm.watchInput(new InputForwarder(link));
+        vm.network().watchInput(new InputForwarder(link));
         context.control().addConnectedListener(storageConnected);
         tick();
     }
@@ -145,7 +151,7 @@ final class CheckpointLoop {
     void stop(String reason) {
         ended = true;
         context.control().removeConnectedListener(storageConnected);
-        vm.watchInput(null);
+        vm.network().watchInput(null);
         vm.watchPauses(null);
         vm.tracker().voidCheckpoint(pipeline.openEpoch() - 1);
         sender.close();
@@ -206,8 +212,18 @@ final class CheckpointLoop {
         tick();
     }
 
+    /** Of an earlier session with the same VM something may still come. */
+    private boolean isOurs(long epoch) {
+        return started && epoch == pipeline.openEpoch() - 1;
+    }
+
     void paused(long epoch) {
-        run(pipeline.paused(epoch));
+        if (isOurs(epoch)) {
+            sender.paused();
+            run(pipeline.paused(epoch));
+        } else {
+            vm.tracker().voidCheckpoint(epoch);
+        }
     }
 
     /** Once, as soon as the pipeline has room: stop the guest, and the checkpoint after that finds it where it stays. */
@@ -229,7 +245,7 @@ final class CheckpointLoop {
     }
 
     void chunk(Chunk chunk) {
-        if (ended) {
+        if (ended || !isOurs(chunk.epoch())) {
             vm.tracker().release(chunk.slot());
             return;
         }
@@ -248,6 +264,10 @@ final class CheckpointLoop {
 
     void harvested(Harvest harvest) {
         log.trace("{}: {}", context.vm(), harvest);
+        if (!isOurs(harvest.epoch())) {
+            return;
+        }
+        preCopies.harvested(harvest.preCopiedPages(), harvest.dirtyPages() - harvest.preCopiedPages());
         times.harvested(harvest);
         if (!harvest.valid()) {
             stats.voided();
@@ -265,30 +285,60 @@ final class CheckpointLoop {
         seals.arm(epoch);
         digests = null;
         long began = System.nanoTime();
-        vm.preCopy(epoch, isToVerify(epoch))
-                .thenComposeAsync(
-                        done -> {
-                            long now = System.nanoTime();
-                            preCopyNanos = now - began;
-                            times.triggered(epoch, dueNanos, began, now);
-                            return ended ? CompletableFuture.completedFuture(null) : vm.saveState();
-                        },
-                        context.loop())
+        vm.arm(epoch, isToVerify(epoch), preCopies.isWorthIt())
                 .whenCompleteAsync(
-                        (done, failure) -> {
-                            saving = false;
-                            if (failure != null && !ended) {
-                                log.warn(
-                                        "{}: epoch {}: QEMU could not save its state: {}",
-                                        context.vm(),
-                                        epoch,
-                                        failure.getMessage());
-                                vm.tracker().voidCheckpoint(epoch);
-                                run(pipeline.saveFailed(epoch));
+                        (armed, failure) -> {
+                            if (failure != null) {
+                                notSaved(epoch, failure);
+                            } else if (ended || !context.control().isConnected()) {
+                                giveUp(epoch);
+                            } else {
+                                command(epoch, began);
                             }
-                            context.loop().schedule(this::tick, untilDue(), TimeUnit.NANOSECONDS);
                         },
                         context.loop());
+    }
+
+    private void command(long epoch, long began) {
+        long now = System.nanoTime();
+        preCopyNanos = now - began;
+        times.triggered(epoch, dueNanos, began, now);
+        vm.saveState()
+                .whenCompleteAsync(
+                        (done, failure) -> {
+                            if (failure != null) {
+                                notSaved(epoch, failure);
+                            } else {
+                                failuresInARow = 0;
+                                awaitDue();
+                            }
+                        },
+                        context.loop());
+    }
+
+    private void notSaved(long epoch, Throwable failure) {
+        if (!ended) {
+            log.warn("{}: epoch {}: QEMU could not save its state: {}", context.vm(), epoch, failure.getMessage());
+        }
+        giveUp(epoch);
+        if (!ended && ++failuresInARow == MAX_FAILURES) {
+            owner.failed("QEMU cannot save its state: " + failure.getMessage());
+        }
+    }
+
+    /** There is no checkpoint of this epoch: what it had belongs to the next. */
+    private void giveUp(long epoch) {
+        if (!ended) {
+            standingEpoch = 0;
+            vm.tracker().voidCheckpoint(epoch);
+            run(pipeline.saveFailed(epoch));
+        }
+        awaitDue();
+    }
+
+    private void awaitDue() {
+        saving = false;
+        context.loop().schedule(this::tick, untilDue(), TimeUnit.NANOSECONDS);
     }
 
     /** So that the pause, which comes after the pre-copy, is one interval after the last. */
@@ -322,7 +372,7 @@ final class CheckpointLoop {
             case SendEnd(long epoch, long pages) -> sendEnd(epoch, pages);
             case Commit(long epoch) -> commit(epoch);
             case Release(long epoch) -> {
-                vm.releaseOutput(epoch);
+                vm.network().release(epoch);
                 times.released(epoch, System.nanoTime());
             }
             case TellCommitted(long epoch) -> {
@@ -374,7 +424,7 @@ final class CheckpointLoop {
     /** A copy of what is held: if this host dies before it may send it, the backup does. */
     private void sendOutput(long epoch) {
         ByteBuf frames = link.buffer(MAX_OUTPUT_BYTES);
-        vm.copyHeldOutput(outputSentThrough, epoch, MAX_OUTPUT_BYTES - MAX_OUTPUT_BYTES / 8, frames);
+        vm.network().copyHeld(outputSentThrough, epoch, MAX_OUTPUT_BYTES - MAX_OUTPUT_BYTES / 8, frames);
         outputSentThrough = epoch;
         if (frames.isReadable()) {
             sender.send(new Frame(FrameType.OUTPUT, epoch, frames));

@@ -101,6 +101,12 @@ final class PageSender implements AutoCloseable {
         send(frame, () -> {});
     }
 
+    /** The guest stands still: what comes from here on comes as fast as it can, so it tells how fast the link is. */
+    void paused() {
+        epochBeganNanos = System.nanoTime();
+        epochBytes = 0;
+    }
+
     /** The checkpoint is void: the backup will drop what it got of it. */
     void abort(long epoch) {
         epochBegun = false;

@@ -42,7 +42,7 @@ final class PauseSeals {
         if (epoch != armed) {
             return;
         }
-        vm.endEpochOutput(epoch);
+        vm.network().endEpoch(epoch);
         context.control()
                 .seal(context.vm(), generation, epoch, GuestVm.PAUSE_TIMEOUT)
                 .whenComplete((reply, failure) -> {

@@ -204,7 +204,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 stats.summaries(),
                 stats.throttledMillis(),
                 stats.dirtyPagesLast(),
-                vm.heldFrames(),
+                vm.network().heldFrames(),
                 0,
                 context.qemu().accelerator().toString(),
                 context.qemu().version(),
@@ -379,7 +379,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
         goingSolo = false;
         record = reply.getRecord();
         checkDataOf(record);
-        vm.openOutput();
+        vm.network().open();
         log.warn("{}: generation {}: UNPROTECTED, running alone", context.vm(), record.getGeneration());
     }
 

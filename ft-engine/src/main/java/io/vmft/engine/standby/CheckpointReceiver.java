@@ -61,12 +61,12 @@ final class CheckpointReceiver implements AutoCloseable {
         this.owner = owner;
         this.epochs = new StandbyEpochs(ram);
         long memoryBytes = ram.pages() * Frame.PAGE_BYTES;
-        this.maxStagedBytes = STAGING_SLACK_BYTES + maxInFlight * (memoryBytes + memoryBytes / 64);
+        this.maxStagedBytes = STAGING_SLACK_BYTES + maxInFlight * 2L * (memoryBytes + memoryBytes / 64);
     }
 
     /**
-     * Called before so much of a frame is read. INVARIANT: an honest primary has at most {@code maxInFlight} epochs here, each no
-     * larger than the guest's memory.
+     * Called before so much of a frame is read. INVARIANT: an honest primary has at most {@code maxInFlight} epochs here, each with
+     * every page of the guest's memory twice at most: before the pause and in it.
      */
     void requireRoom(int lengthBytes) {
         if (epochs.stagedBytes() + lengthBytes > maxStagedBytes) {

@@ -144,8 +144,8 @@ final class TakeOver {
     }
 
     private void goOn(TakeOverReply granted) {
-        vm.openOutput();
-        received.frames().replay(granted.getEpoch(), vm::sendFromBefore, vm::deliverAgain);
+        vm.network().open();
+        received.frames().replay(granted.getEpoch(), vm.network()::sendFromBefore, vm.network()::deliverAgain);
         double millis = (System.nanoTime() - suspectedNanos) / 1e6;
         tookOver.tookOver(
                 vm, granted.getRecord(), new EngineStatus.TakeOver(granted.getEpoch(), millis, request.getReason()));

@@ -2,7 +2,6 @@ package io.vmft.engine.vm;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import io.netty.buffer.ByteBuf;
 import io.netty.channel.EventLoop;
 import io.vmft.config.Quantity;
 import io.vmft.engine.EngineContext;
@@ -26,14 +25,10 @@ import io.vmft.kvm.Hello;
 import io.vmft.kvm.RamLayout;
 import io.vmft.kvm.Tracker;
 import io.vmft.kvm.TrackerConfig;
-import io.vmft.proto.checkpoint.NetFrames;
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -90,7 +85,7 @@ public final class GuestVm implements AutoCloseable {
     private final PauseThreads threads;
     private final EventLoop loop;
     private final DiskStall diskStall;
-    private final List<NetGate> gates = new ArrayList<>();
+    private final GuestNetwork network;
 
     private @Nullable GuestRam ram;
     private @Nullable RamLayout layout;
@@ -111,6 +106,7 @@ public final class GuestVm implements AutoCloseable {
         this.config = context.config();
         this.paths = context.paths();
         this.loop = context.loop();
+        this.network = new GuestNetwork(config.name());
         this.threads = context.pauseThreads();
         this.diskStall = new DiskStall(config.name(), loop, this::goOn);
         this.runtime = new QemuRuntime(paths.directory(), paths.ramFile(), generation, waits);
@@ -164,7 +160,7 @@ public final class GuestVm implements AutoCloseable {
                     Tap.open(nic.tap(), nic.bridge()),
                     config.protection().heldFramesBytes(),
                     runtime.incoming() ? NetGate.Mode.CLOSED : NetGate.Mode.OPEN);
-            gates.add(gate);
+            network.add(gate);
             gate.ended().whenCompleteAsync((ended, failure) -> gateEnded(failure), loop);
         }
         try (QmpListener listener = QmpListener.bind(runtime.qmpSocket())) {
@@ -236,6 +232,11 @@ public final class GuestVm implements AutoCloseable {
         return present(layout);
     }
 
+    /** Its network cards; how they begin is as {@link #start} says. */
+    public GuestNetwork network() {
+        return network;
+    }
+
     public Tracker tracker() {
         return present(tracker);
     }
@@ -245,13 +246,21 @@ public final class GuestVm implements AutoCloseable {
     }
 
     /**
-     * The next pause ends {@code epoch}. Copies what is dirty now, while the guest runs, so that the pause has little left to copy; completes, on any thread,
-     * when {@link #saveState} may follow.
+     * The next pause ends {@code epoch}. Completes, on any thread, when {@link #saveState} may follow.
      *
      * @param digests whether {@link VmEvents#digests} shall tell what all of memory holds; reading it makes the pause longer
+     * @param preCopy whether to copy what is dirty now, while the guest runs, so that the pause has less to copy
      */
-    public CompletableFuture<Void> preCopy(long epoch, boolean digests) {
-        return tracker().armAndPreCopy(epoch, digests);
+    public CompletableFuture<Void> arm(long epoch, boolean digests, boolean preCopy) {
+        if (preCopy) {
+            return tracker().armAndPreCopy(epoch, digests);
+        }
+        try {
+            tracker().arm(epoch, digests);
+            return CompletableFuture.completedFuture(null);
+        } catch (IOException e) {
+            return CompletableFuture.failedFuture(e);
+        }
     }
 
     /** Completes when QEMU has gone on after the pause; fails if it could not save its state. */
@@ -296,86 +305,6 @@ public final class GuestVm implements AutoCloseable {
         pauseWatcher = watcher;
     }
 
-    /** What the guest sends from now on is held; it belongs to this epoch until that has ended. */
-    public void holdOutput(long epoch) {
-        gates.forEach(gate -> gate.startHolding(epoch));
-    }
-
-    /** What the guest sent so far belongs to epochs up to this one. Any thread, while output is held. */
-    public void endEpochOutput(long epoch) {
-        gates.forEach(gate -> gate.mark(epoch));
-    }
-
-    /** Lets output of epochs up to this one go. */
-    public void releaseOutput(long epoch) {
-        for (NetGate gate : gates) {
-            gate.release(epoch);
-        }
-    }
-
-    /**
-     * Copies output that is held: frames of epochs above {@code after} and up to {@code through}, at most {@code maxBytes} of them.
-     *
-     * @param target as {@link NetFrames} has it
-     */
-    public void copyHeldOutput(long after, long through, int maxBytes, ByteBuf target) {
-        for (int i = 0; i < gates.size(); i++) {
-            int card = i;
-            gates.get(i).showHeld(after, through, (memory, offset, length) -> {
-                if (target.readableBytes() + length <= maxBytes) {
-                    NetFrames.writeHeader(target, card, length);
-                    target.writeBytes(memory.asSlice(offset, length).asByteBuffer());
-                }
-            });
-        }
-    }
-
-    /** Who is shown a copy of each frame the guest is given from now on, on a gate's thread; null: nobody. */
-    public void watchInput(@Nullable InputCopies copies) {
-        for (int i = 0; i < gates.size(); i++) {
-            int card = i;
-            gates.get(i)
-                    .watchInput(
-                            copies == null
-                                    ? null
-                                    : (epoch, memory, offset, length) ->
-                                            copies.received(card, epoch, memory.asSlice(offset, length)));
-        }
-    }
-
-    /** Sends frames that this guest sent on the host that ran it before. */
-    public void sendFromBefore(ByteBuf frames) {
-        NetFrames.forEach(frames, gates.size(), (card, offset, length) -> {
-            // The tap takes memory outside the heap only.
-            try (Arena arena = Arena.ofConfined()) {
-                MemorySegment memory = arena.allocate(length);
-                frames.getBytes(offset, memory.asByteBuffer());
-                gates.get(card).sendFromBefore(memory, 0, length);
-            }
-        });
-    }
-
-    /** Gives the guest frames again that it was given on the host that ran it before. */
-    public void deliverAgain(ByteBuf frames) {
-        NetFrames.forEach(frames, gates.size(), (card, offset, length) -> {
-            try {
-                gates.get(card).deliver(frames.nioBuffer(offset, length));
-            } catch (IOException e) {
-                log.debug("{}: a frame from before the takeover was not given to the guest", config.name(), e);
-            }
-        });
-    }
-
-    /** Lets all output go, what is held and what comes. */
-    public void openOutput() {
-        gates.forEach(NetGate::openNow);
-    }
-
-    /** Frames that wait for their commit. */
-    public long heldFrames() {
-        return gates.stream().mapToLong(gate -> gate.counters().heldFrames()).sum();
-    }
-
     /** Stops the guest; completes when it stands. A checkpoint of a stopped guest leaves it stopped. */
     public CompletableFuture<JsonNode> stop() {
         diskStall.hold(true);
@@ -405,7 +334,7 @@ public final class GuestVm implements AutoCloseable {
 
     /** Ends QEMU at once and lets nothing more out. */
     public void kill() {
-        gates.forEach(NetGate::close);
+        network.close();
         if (qemu != null) {
             qemu.kill();
         }

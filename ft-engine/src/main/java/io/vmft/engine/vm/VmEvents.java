@@ -12,7 +12,7 @@ public interface VmEvents {
     /** Pages of a checkpoint; the receiver gives the slot back. */
     void chunk(Chunk chunk);
 
-    /** What all of memory held in a pause, as {@link GuestVm#preCopy} asked; before {@link #harvested}. */
+    /** What all of memory held in a pause, as {@link GuestVm#arm} asked; before {@link #harvested}. */
     default void digests(long epoch, int[] digests) {}
 
     /** The pause's work is done. */
