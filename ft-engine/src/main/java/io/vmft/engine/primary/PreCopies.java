@@ -9,9 +9,12 @@ final class PreCopies {
     private static final int MAX_AGAIN_PERCENT = 50;
     /** Fewer are copied sooner than another thread is asked to. */
     private static final int FEW_PAGES = 64;
+    /** So many epochs in a row say something about the guest. */
+    static final int EPOCHS_TO_TELL = 8;
     /** Then so many epochs go without, until it is tried again. */
     static final int EPOCHS_WITHOUT = 64;
 
+    private int inVain;
     private int without;
 
     /** Whether the next epoch shall have one. */
@@ -23,7 +26,12 @@ final class PreCopies {
     void harvested(long before, long inPause) {
         if (without > 0) {
             without--;
-        } else if (inPause > FEW_PAGES && inPause * 100 > before * MAX_AGAIN_PERCENT) {
+            return;
+        }
+        boolean again = inPause > FEW_PAGES && inPause * 100 > before * MAX_AGAIN_PERCENT;
+        inVain = again ? inVain + 1 : 0;
+        if (inVain == EPOCHS_TO_TELL) {
+            inVain = 0;
             without = EPOCHS_WITHOUT;
         }
     }

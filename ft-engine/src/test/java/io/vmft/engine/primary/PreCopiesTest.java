@@ -17,7 +17,7 @@ class PreCopiesTest {
 
     @Test
     void aGuestThatWritesItAllAgainIsSpared() {
-        preCopies.harvested(4000, 3000);
+        writesItAllAgain(PreCopies.EPOCHS_TO_TELL);
         for (int epoch = 0; epoch < PreCopies.EPOCHS_WITHOUT; epoch++) {
             assertThat(preCopies.isWorthIt()).isFalse();
             preCopies.harvested(0, 4000);
@@ -29,7 +29,25 @@ class PreCopiesTest {
 
     @Test
     void fewPagesAreNoReason() {
-        preCopies.harvested(10, 60);
-        assertThat(preCopies.isWorthIt()).isTrue();
+        for (int epoch = 0; epoch < 100; epoch++) {
+            preCopies.harvested(10, 60);
+            assertThat(preCopies.isWorthIt()).isTrue();
+        }
+    }
+
+    @Test
+    void anEpochNowAndThenIsNoReason() {
+        for (int i = 0; i < 10; i++) {
+            writesItAllAgain(PreCopies.EPOCHS_TO_TELL - 1);
+            preCopies.harvested(324, 76);
+            assertThat(preCopies.isWorthIt()).isTrue();
+        }
+    }
+
+    private void writesItAllAgain(int epochs) {
+        for (int epoch = 0; epoch < epochs; epoch++) {
+            assertThat(preCopies.isWorthIt()).isTrue();
+            preCopies.harvested(4000, 3000);
+        }
     }
 }
