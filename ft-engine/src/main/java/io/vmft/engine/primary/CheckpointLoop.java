@@ -285,7 +285,7 @@ final class CheckpointLoop {
         seals.arm(epoch);
         digests = null;
         long began = System.nanoTime();
-        vm.arm(epoch, isToVerify(epoch), preCopies.isWorthIt())
+        vm.arm(epoch, isToVerify(epoch), preCopies.isWorthIt() && !sender.isCompressing())
                 .whenCompleteAsync(
                         (armed, failure) -> {
                             if (failure != null) {

@@ -133,6 +133,14 @@ final class PageSender implements AutoCloseable {
         });
     }
 
+    /**
+     * Whether the next epoch's pages will be compressed. Of what comes twice in an epoch the second is then sent whole: it is related to what
+     * came with an earlier one.
+     */
+    boolean isCompressing() {
+        return pressure.compressing();
+    }
+
     Totals totals() {
         return new Totals(dirtyBytes, sentBytes, compressingEpoch);
     }
