@@ -37,6 +37,7 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
     private int option;
     private int lengthBytes;
     private int remainingBytes;
+    private int announceFromBytes = Integer.MAX_VALUE;
     private int flags;
     private long cookie;
     private long offset;
@@ -53,6 +54,39 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
     public void startTransmission(NbdHeaders negotiated) {
         headers = negotiated;
         next(State.REQUEST, headers.requestBytes());
+    }
+
+    /**
+     * From now on a long write is announced whenever its payload, or what is left of it, begins with what is received next: by an
+     * {@link NbdRequest.Write} without data. The receiver may then take it from the socket itself, {@link #taken}, instead of having the
+     * channel read; or leave it to this decoder.
+     *
+     * @param fromBytes how much must be left at least for it to be worth an announcement; more than 0
+     */
+    public void announceLongWrites(int fromBytes) {
+        announceFromBytes = fromBytes;
+        letOthersTakePayloads();
+    }
+
+    /** Whether what the socket brings next is payload of a write. */
+    public boolean isAtPayload() {
+        return state == State.WRITE_DATA && isCaughtUp();
+    }
+
+    /** Others have taken so much of the payload, at most all of it, from the socket. Only while {@link #isAtPayload}. */
+    public void taken(int payloadBytes) {
+        offset += payloadBytes;
+        remainingBytes -= payloadBytes;
+        expectWriteData();
+        takenByAnother();
+    }
+
+    @Override
+    void caughtUp(ChannelHandlerContext ctx) {
+        if (state == State.WRITE_DATA && remainingBytes >= announceFromBytes) {
+            ctx.fireChannelRead(new NbdRequest.Write(
+                    cookie, offset, Unpooled.EMPTY_BUFFER, (flags & Nbd.CMD_FLAG_FUA) != 0, remainingBytes));
+        }
     }
 
     @Override

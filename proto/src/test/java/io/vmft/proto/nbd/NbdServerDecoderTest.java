@@ -452,6 +452,89 @@ class NbdServerDecoderTest {
         }
     }
 
+    /** In the transmission phase, announcing writes of 100 bytes and more; messages as text. */
+    private static EmbeddedChannel announcing(NbdServerDecoder decoder, List<String> messages) {
+        EmbeddedChannel channel = new EmbeddedChannel(decoder, new ChannelInboundHandlerAdapter() {
+            @Override
+            public void channelRead(ChannelHandlerContext ctx, Object message) {
+                if (message instanceof NbdRequest.Write write) {
+                    messages.add("write %d: %d at %d, %d left"
+                            .formatted(
+                                    write.cookie(),
+                                    write.data().readableBytes(),
+                                    write.offset(),
+                                    write.remainingBytes()));
+                    write.data().release();
+                } else if (message instanceof NbdRequest) {
+                    messages.add(message.toString());
+                }
+            }
+        });
+        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes(FLAGS)));
+        decoder.startTransmission(NbdHeaders.SIMPLE);
+        decoder.announceLongWrites(100);
+        return channel;
+    }
+
+    @Test
+    void aLongWriteIsAnnouncedWhereItsDataBeginsWithWhatComesNext() {
+        List<String> messages = new ArrayList<>();
+        NbdServerDecoder decoder = new NbdServerDecoder();
+        EmbeddedChannel channel = announcing(decoder, messages);
+        channel.writeInbound(
+                Unpooled.wrappedBuffer(Wire.bytes(REQUEST + "0000 0001 0000000000000007 0000000000001000 00000064")));
+        assertThat(messages).containsExactly("write 7: 0 at 4096, 100 left");
+        assertThat(decoder.isAtPayload()).isTrue();
+        decoder.taken(60);
+        assertThat(decoder.isAtPayload()).isTrue();
+        decoder.taken(30);
+        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes("00".repeat(4))));
+        assertThat(decoder.isAtPayload()).as("some of it was received").isFalse();
+        channel.writeInbound(Unpooled.wrappedBuffer(
+                Wire.bytes("00".repeat(6), REQUEST + "0000 0003 0000000000000008 0000000000000000 00000000")));
+        assertThat(messages)
+                .containsExactly("write 7: 0 at 4096, 100 left", "write 7: 10 at 4186, 0 left", "Flush[cookie=8]");
+        channel.finishAndReleaseAll();
+    }
+
+    @Test
+    void aLongWriteWhoseDataHasBegunIsAnnouncedBehindItsFirstPiece() {
+        List<String> messages = new ArrayList<>();
+        NbdServerDecoder decoder = new NbdServerDecoder();
+        EmbeddedChannel channel = announcing(decoder, messages);
+        int piece = NbdServerDecoder.PIECE_BYTES;
+        channel.writeInbound(Unpooled.wrappedBuffer(
+                Wire.bytes(REQUEST + "0001 0001 0000000000000007 0000000000000000 %08x ab".formatted(2 * piece))));
+        assertThat(messages).isEmpty();
+        channel.writeInbound(Unpooled.wrappedBuffer(new byte[piece - 1]));
+        assertThat(messages)
+                .containsExactly(
+                        "write 7: %d at 0, %d left".formatted(piece, piece),
+                        "write 7: 0 at %d, %d left".formatted(piece, piece));
+        decoder.taken(piece);
+        assertThat(decoder.isAtPayload()).as("the next is a header").isFalse();
+        channel.writeInbound(
+                Unpooled.wrappedBuffer(Wire.bytes(REQUEST + "0000 0003 0000000000000008 0000000000000000 00000000")));
+        assertThat(messages).last().isEqualTo("Flush[cookie=8]");
+        channel.finishAndReleaseAll();
+    }
+
+    @Test
+    void shortWritesAndWhatIsHeldAreNotAnnounced() {
+        List<String> messages = new ArrayList<>();
+        NbdServerDecoder decoder = new NbdServerDecoder();
+        EmbeddedChannel channel = announcing(decoder, messages);
+        channel.writeInbound(
+                Unpooled.wrappedBuffer(Wire.bytes(REQUEST + "0000 0001 0000000000000007 0000000000000000 00000063")));
+        decoder.pause();
+        channel.writeInbound(Unpooled.wrappedBuffer(
+                Wire.bytes("00".repeat(99), REQUEST + "0000 0001 0000000000000008 0000000000000000 00000064")));
+        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes("00".repeat(100))));
+        decoder.resume();
+        assertThat(messages).containsExactly("write 7: 99 at 0, 0 left", "write 8: 100 at 0, 0 left");
+        channel.finishAndReleaseAll();
+    }
+
     @Test
     void aBadRequestMagicEndsTheConnection() {
         assertThat(requests("25609514 0000 0003 0000000000000006 0000000000000000 00000000"))
