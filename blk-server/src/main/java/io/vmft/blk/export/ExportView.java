@@ -44,6 +44,21 @@ public interface ExportView extends AutoCloseable {
      */
     void write(long offset, ByteBuf source, boolean fua) throws IOException;
 
+    /** Whether {@link #write(long, PipedData)} is worth a try, as things stand. */
+    default boolean takesPiped() {
+        return false;
+    }
+
+    /**
+     * Writes all of {@code data}, without a copy through this process; it need not be safe when it returns. If it fails, some bytes may be
+     * written.
+     *
+     * @return false if that cannot be: then nothing was written, and {@code data} is whole
+     */
+    default boolean write(long offset, PipedData data) throws IOException {
+        return false;
+    }
+
     /** A write that need not be safe when it returns. */
     record Write(long offset, ByteBuf data) {}
 

@@ -3,6 +3,7 @@ package io.vmft.blk.volume;
 import io.vmft.blk.changes.ChangeMap;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.FencedException;
+import io.vmft.blk.export.PipedData;
 import io.vmft.blk.journal.Journal;
 import io.vmft.blk.journal.JournalBudget;
 import io.vmft.blk.journal.JournalRecord;
@@ -236,6 +237,30 @@ public final class Volume {
             long step = Math.min(journal.maxPayloadBytes(), lengthBytes - done);
             changePart(view, kind, offset + done, step, data.asSlice(done, step));
             done += step;
+        }
+    }
+
+    /** Whether {@link #writeInPlace} is worth a try, as things stand. */
+    boolean writesInPlace() {
+        return mode == WriteMode.DIRECT && image.takesPiped();
+    }
+
+    /**
+     * As {@link #change}, of bytes that lie in the kernel.
+     *
+     * @return false if that cannot be, now or ever: then nothing was changed, and {@code data} is whole
+     */
+    boolean writeInPlace(VolumeView view, long offset, PipedData data) throws IOException {
+        gate.readLock().lock();
+        try {
+            checkWritable(view);
+            if (mode != WriteMode.DIRECT) {
+                return false;
+            }
+            pins.beforeChange(offset, data.lengthBytes());
+            return image.write(offset, data);
+        } finally {
+            gate.readLock().unlock();
         }
     }
 

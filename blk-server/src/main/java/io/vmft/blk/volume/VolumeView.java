@@ -5,6 +5,7 @@ import io.netty.channel.FileRegion;
 import io.vmft.blk.export.BlockStatus;
 import io.vmft.blk.export.DisplacedException;
 import io.vmft.blk.export.ExportView;
+import io.vmft.blk.export.PipedData;
 import io.vmft.blk.export.ViewOwner;
 import io.vmft.blk.journal.RecordKind;
 import io.vmft.blk.overlay.Horizon;
@@ -105,6 +106,17 @@ final class VolumeView implements ExportView, Roster.Member {
             Bytes.read(source, memory -> volume.change(this, RecordKind.WRITE, offset, memory.byteSize(), memory));
         }
         flushIf(fua);
+    }
+
+    @Override
+    public boolean takesPiped() {
+        return volume.writesInPlace();
+    }
+
+    @Override
+    public boolean write(long offset, PipedData data) throws IOException {
+        checkOpen();
+        return volume.writeInPlace(this, offset, data);
     }
 
     @Override
