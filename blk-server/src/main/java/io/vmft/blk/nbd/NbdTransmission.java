@@ -7,10 +7,12 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
 import io.netty.channel.FileRegion;
 import io.netty.handler.ssl.SslHandler;
+import io.vmft.blk.file.Pipe;
 import io.vmft.blk.nbd.RequestExecutor.Fault;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerDecoder;
 import java.util.List;
+import java.util.Objects;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
@@ -22,7 +24,8 @@ import org.jspecify.annotations.Nullable;
  * One connection's transmission phase. Confined to its event loop, but for {@link Job}.
  *
  * <p><b>Where storage is called.</b> Reads and plain writes run on the event loop as long as they are fast ({@link CallPace}), on
- * the I/O threads otherwise; long writes go through a {@link Lane}, and the data of long reads is sent by the kernel from the
+ * the I/O threads otherwise; long writes go through a {@link Lane}, past this process's memory where they can
+ * ({@link SplicedPayload}), and the data of long reads is sent by the kernel from the
  * image's file where that holds it ({@link #sendFromFile}). Whatever syncs, trims, zeroes, reads ahead or asks for extents runs on
  * other threads always. Small writes of a turn go to a journal together ({@link GatheredWrites}). Several requests of a connection may
  * thus run at once and be answered in any order, as NBD allows. A reply is encoded after its call has returned, so a write
@@ -32,7 +35,7 @@ import org.jspecify.annotations.Nullable;
  * While too many calls are with other threads, or the client does not take its replies, nothing more is decoded and the
  * socket is not read.
  */
-final class NbdTransmission extends ChannelDuplexHandler {
+final class NbdTransmission extends ChannelDuplexHandler implements SplicedPayload.Sink {
     /** From here on a copy costs more than what sending from a file costs beside it. */
     private static final int SEND_FILE_BYTES = 64 << 10;
     /** From here on a write is worth a hand-over: it is stored while what follows it is received. */
@@ -52,11 +55,15 @@ final class NbdTransmission extends ChannelDuplexHandler {
     private final NbdLimits limits;
     private final MemoryShare memory;
     private final StorageThreads threads;
+    private final Pipes pipes;
     private final Replies replies = new Replies();
     private final CallPace readPace = new CallPace();
     private final CallPace writePace = new CallPace();
     private final Lane lane;
     private final GatheredWrites gathered = new GatheredWrites();
+
+    /** Null: the channel alone reads the socket. */
+    private @Nullable SplicedPayload spliced;
 
     /** Jobs done on other threads, not yet answered. */
     private final Queue<Job> done = new ConcurrentLinkedQueue<>();
@@ -85,13 +92,15 @@ final class NbdTransmission extends ChannelDuplexHandler {
             NbdServerDecoder decoder,
             NbdLimits limits,
             MemoryShare memory,
-            StorageThreads threads) {
+            StorageThreads threads,
+            Pipes pipes) {
         this.requests = requests;
         this.lease = lease;
         this.decoder = decoder;
         this.limits = limits;
         this.memory = memory;
         this.threads = threads;
+        this.pipes = pipes;
         this.lane = new Lane(threads.io());
     }
 
@@ -101,6 +110,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
         private final NbdRequest request;
         private final @Nullable SplitRequest split;
         private final @Nullable CallPace pace;
+        private final @Nullable Pipe piped;
         private final ByteBuf reply;
         private final Executor executor;
         private final int bytes;
@@ -112,15 +122,17 @@ final class NbdTransmission extends ChannelDuplexHandler {
                 NbdRequest request,
                 @Nullable SplitRequest split,
                 @Nullable CallPace pace,
+                @Nullable Pipe piped,
                 ByteBuf reply,
                 Executor executor) {
             this.ctx = ctx;
             this.request = request;
             this.split = split;
             this.pace = pace;
+            this.piped = piped;
             this.reply = reply;
             this.executor = executor;
-            this.bytes = requests.payloadBytes(request);
+            this.bytes = piped == null ? requests.payloadBytes(request) : piped.lengthBytes();
         }
 
         /** Whether another piece that is surely done later will wake the event loop for this one, too. */
@@ -135,9 +147,14 @@ final class NbdTransmission extends ChannelDuplexHandler {
         @Override
         public void run() {
             long start = System.nanoTime();
-            fault = split == null
-                    ? requests.execute(request, reply)
-                    : requests.perform(request, split.request(), false, reply);
+            if (piped != null) {
+                fault = requests.storePiped(request.offset(), piped);
+                pipes.giveBack(piped);
+            } else {
+                fault = split == null
+                        ? requests.execute(request, reply)
+                        : requests.perform(request, split.request(), false, reply);
+            }
             nanos = System.nanoTime() - start;
             done.add(this);
             if (mayWait()) {
@@ -151,6 +168,14 @@ final class NbdTransmission extends ChannelDuplexHandler {
                     done.forEach(job -> job.reply.release());
                 }
             }
+        }
+    }
+
+    @Override
+    public void handlerAdded(ChannelHandlerContext ctx) {
+        spliced = SplicedPayload.of(ctx, decoder, pipes, this);
+        if (spliced != null) {
+            decoder.announceLongWrites(LANE_BYTES);
         }
     }
 
@@ -255,6 +280,13 @@ final class NbdTransmission extends ChannelDuplexHandler {
     }
 
     private void write(ChannelHandlerContext ctx, NbdRequest.Write write) {
+        if (spliced != null) {
+            if (!write.data().isReadable() && write.remainingBytes() > 0) {
+                takePiped(spliced, write);
+                return;
+            }
+            spliced.readByChannel();
+        }
         SplitRequest split = openWrite;
         if (split == null && write.remainingBytes() == 0) {
             if (write.fua() && !requests.flushesAtOnce()) {
@@ -275,7 +307,48 @@ final class NbdTransmission extends ChannelDuplexHandler {
         } else {
             write.data().release();
         }
-        if (write.remainingBytes() == 0) {
+        endWrite(ctx, write, split);
+    }
+
+    /** Has the rest of a write, which was announced, come in pipes if that can be. */
+    private void takePiped(SplicedPayload way, NbdRequest.Write announced) {
+        if (!wantsPiped() || !requests.takesPiped(announced)) {
+            return;
+        }
+        if (openWrite == null) {
+            openWrite = new SplitRequest(announced, announced.fua());
+        }
+        way.begin(announced);
+    }
+
+    /** A write that failed is drained by the channel. */
+    @Override
+    public boolean wantsPiped() {
+        return openWrite == null || openWrite.fault() == null;
+    }
+
+    @Override
+    public void piped(ChannelHandlerContext ctx, NbdRequest.Write piece, Pipe data) {
+        SplitRequest split = Objects.requireNonNull(openWrite);
+        if (closed || split.fault() != null) {
+            pipes.giveBack(data);
+        } else {
+            handOver(ctx, piece, data, split, writePace, writePace.isFast() ? lane : threads.io());
+        }
+        endWrite(ctx, piece, split);
+        throttle(ctx);
+    }
+
+    @Override
+    public void pipedAll(ChannelHandlerContext ctx) {
+        if (!closed) {
+            replies.flush(ctx);
+            closeIfLeft(ctx);
+        }
+    }
+
+    private void endWrite(ChannelHandlerContext ctx, NbdRequest.Write piece, SplitRequest split) {
+        if (piece.remainingBytes() == 0) {
             openWrite = null;
             split.wholeBegun();
             answerIfDone(ctx, split);
@@ -355,14 +428,27 @@ final class NbdTransmission extends ChannelDuplexHandler {
             @Nullable SplitRequest split,
             @Nullable CallPace pace,
             Executor executor) {
+        handOver(ctx, request, null, split, pace, executor);
+    }
+
+    private void handOver(
+            ChannelHandlerContext ctx,
+            NbdRequest request,
+            @Nullable Pipe piped,
+            @Nullable SplitRequest split,
+            @Nullable CallPace pace,
+            Executor executor) {
         ByteBuf reply;
         try {
             reply = ctx.alloc().directBuffer(requests.replyBytes(request));
         } catch (OutOfMemoryError e) {
             RequestExecutor.release(request);
+            if (piped != null) {
+                pipes.giveBack(piped);
+            }
             throw e;
         }
-        Job job = new Job(ctx, request, split, pace, reply, executor);
+        Job job = new Job(ctx, request, split, pace, piped, reply, executor);
         inFlight++;
         inFlightBytes += job.bytes;
         if (split != null) {
@@ -436,10 +522,18 @@ final class NbdTransmission extends ChannelDuplexHandler {
             paused = true;
             decoder.pause();
             ctx.channel().config().setAutoRead(false);
+            if (spliced != null) {
+                spliced.pause();
+            }
         } else if (!full && paused) {
             paused = false;
-            ctx.channel().config().setAutoRead(true);
+            if (spliced == null || !spliced.isUnderWay()) {
+                ctx.channel().config().setAutoRead(true);
+            }
             decoder.resume();
+            if (spliced != null && !paused) {
+                spliced.resume();
+            }
         }
     }
 
@@ -493,6 +587,9 @@ final class NbdTransmission extends ChannelDuplexHandler {
     /** Before the client can see its connection end, no call of it begins any more. */
     @Override
     public void close(ChannelHandlerContext ctx, ChannelPromise promise) {
+        if (spliced != null) {
+            spliced.close();
+        }
         endLease();
         var _ = ctx.close(promise);
     }

@@ -6,6 +6,9 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.Channels;
+import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
 import javax.net.ssl.SSLContext;
@@ -18,15 +21,26 @@ final class RawClient implements Closeable {
     private static final int PATIENCE_MILLIS = 20_000;
 
     private Socket socket = new Socket();
+    private Closeable connection = socket;
     private DataInputStream in;
     private OutputStream out;
 
     RawClient(ListenAddress address) throws IOException {
-        ListenAddress.Tcp tcp = (ListenAddress.Tcp) address;
-        socket.setSoTimeout(PATIENCE_MILLIS);
-        socket.connect(new InetSocketAddress(tcp.host(), tcp.port()));
-        in = new DataInputStream(socket.getInputStream());
-        out = socket.getOutputStream();
+        switch (address) {
+            case ListenAddress.Tcp tcp -> {
+                socket.setSoTimeout(PATIENCE_MILLIS);
+                socket.setTcpNoDelay(true);
+                socket.connect(new InetSocketAddress(tcp.host(), tcp.port()));
+                in = new DataInputStream(socket.getInputStream());
+                out = socket.getOutputStream();
+            }
+            case ListenAddress.Unix unix -> {
+                SocketChannel channel = SocketChannel.open(UnixDomainSocketAddress.of(unix.path()));
+                connection = channel;
+                in = new DataInputStream(Channels.newInputStream(channel));
+                out = Channels.newOutputStream(channel);
+            }
+        }
     }
 
     /** Connected, with structured replies, to an export. */
@@ -49,6 +63,7 @@ final class RawClient implements Closeable {
         }
         secure.startHandshake();
         socket = secure;
+        connection = secure;
         in = new DataInputStream(secure.getInputStream());
         out = secure.getOutputStream();
         return secure;
@@ -239,11 +254,11 @@ final class RawClient implements Closeable {
 
     /** Ends as a killed process does, without a word. */
     void die() throws IOException {
-        socket.close();
+        connection.close();
     }
 
     @Override
     public void close() throws IOException {
-        socket.close();
+        connection.close();
     }
 }

@@ -109,6 +109,7 @@ public final class SessionFuzzer {
                         limits,
                         new MemoryShare(limits),
                         new StorageThreads(threads, threads, threads),
+                        new Pipes(),
                         null,
                         decoder,
                         CUT_LOG))
