@@ -28,6 +28,9 @@ import org.jspecify.annotations.Nullable;
 final class SplicedPayload {
     private static final int PIECE_BYTES = NbdServerDecoder.PIECE_BYTES;
 
+    /** Neither a count nor an {@code errno}. */
+    private static final int LEFT_TO_CHANNEL = Integer.MIN_VALUE;
+
     /** Where the pieces go. */
     interface Sink {
         /** Whether the write under way is still worth taking this way. */
@@ -135,8 +138,10 @@ final class SplicedPayload {
                 int count = fill();
                 if (count > 0) {
                     isFull = false;
-                } else if (!Pipe.mustWait(count)) {
+                } else if (count == LEFT_TO_CHANNEL) {
                     end();
+                } else if (!Pipe.mustWait(count)) {
+                    endOfStream();
                 } else if (isFull && handOver()) {
                     isFull = false;
                 } else {
@@ -155,17 +160,17 @@ final class SplicedPayload {
         sink.pipedAll(ctx);
     }
 
-    /** As {@link Pipe#fill}; 0 also if there is nothing to fill, or nothing wanted. */
+    /** As {@link Pipe#fill}; or {@link #LEFT_TO_CHANNEL} if there is nothing to fill, or nothing wanted. */
     private int fill() {
         if (!sink.wantsPiped() || !decoder.isAtPayload()) {
-            return 0;
+            return LEFT_TO_CHANNEL;
         }
         if (pipe == null) {
             pipe = pipes.take();
         }
         Pipe filling = pipe;
         if (filling == null) {
-            return 0;
+            return LEFT_TO_CHANNEL;
         }
         int room = (int) Math.min(remainingBytes, PIECE_BYTES - filling.lengthBytes());
         int count = filling.fill(readiness.descriptor(), room);
@@ -206,6 +211,16 @@ final class SplicedPayload {
         readiness.listen(false);
         if (!paused && !closed) {
             ctx.channel().config().setAutoRead(true);
+        }
+    }
+
+    /** The socket ended or failed: with a part of a piece in hand nothing can follow; otherwise the channel finds out by itself. */
+    private void endOfStream() {
+        if (pipe != null && pipe.lengthBytes() > 0) {
+            dropPipe();
+            var _ = ctx.channel().close();
+        } else {
+            end();
         }
     }
 
