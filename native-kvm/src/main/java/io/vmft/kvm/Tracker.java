@@ -30,8 +30,8 @@ import org.slf4j.LoggerFactory;
  * <p>A checkpoint: {@link #arm}, then QMP {@code xen-save-devices-state} with the configured state file. The library reports {@link
  * Listener#paused} when the VM is stopped and drained, {@link Listener#chunk} for each batch of dirty pages, and {@link
  * Listener#harvested} last, after the engine has called {@link #sealed} or the checkpoint became void. An engine arms the next
- * checkpoint only after that. With {@link #armAndPreCopy} most pages are copied before QEMU is told. If QEMU answers the command with an error the engine calls {@link #voidCheckpoint} whatever was
- * reported before.
+ * checkpoint only after that. With {@link #armAndPreCopy} most pages are copied before QEMU is told. If QEMU answers the command with an
+ * error the engine calls {@link #voidCheckpoint} whatever was reported before.
  *
  * <p>The first harvest, live or in a pause, finds every page dirty: the library knows nothing of what came before it.
  *

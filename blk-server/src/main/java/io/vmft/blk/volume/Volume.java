@@ -253,12 +253,7 @@ public final class Volume {
     boolean writeInPlace(VolumeView view, long offset, PipedData data) throws IOException {
         gate.readLock().lock();
         try {
-            checkWritable(view);
-            if (mode != WriteMode.DIRECT) {
-                return false;
-            }
-            pins.beforeChange(offset, data.lengthBytes());
-            return image.write(offset, data);
+            return beginDirect(view, offset, data.lengthBytes()) && image.write(offset, data);
         } finally {
             gate.readLock().unlock();
         }
@@ -376,11 +371,9 @@ public final class Volume {
             throws IOException {
         gate.readLock().lock();
         try {
-            checkWritable(view);
-            if (mode != WriteMode.DIRECT) {
+            if (!beginDirect(view, offset, lengthBytes)) {
                 return false;
             }
-            pins.beforeChange(offset, lengthBytes);
             if (data != null) {
                 image.write(offset, data);
             } else {
@@ -390,6 +383,16 @@ public final class Volume {
         } finally {
             gate.readLock().unlock();
         }
+    }
+
+    /** With the gate held: the view may change this range of the image, until the gate is let go. False if the mode is not DIRECT. */
+    private boolean beginDirect(VolumeView view, long offset, long lengthBytes) throws IOException {
+        checkWritable(view);
+        if (mode != WriteMode.DIRECT) {
+            return false;
+        }
+        pins.beforeChange(offset, lengthBytes);
+        return true;
     }
 
     /** Whether a flush does nothing: every commit stands behind the flushes before it. */
