@@ -15,6 +15,8 @@ import java.util.concurrent.atomic.AtomicInteger;
  */
 final class MemoryShare {
     private static final int MAX_UNSENT_BYTES = 1 << 20;
+    private static final int MIN_PIECE_BYTES = 256 << 10;
+    private static final int MAX_READ_PIECE_BYTES = 1 << 20;
 
     private final NbdLimits limits;
     private final AtomicInteger connections = new AtomicInteger();
@@ -34,6 +36,12 @@ final class MemoryShare {
     /** Payload of one connection's unanswered requests above which it waits, now. */
     long inFlightBytes() {
         return Math.min(limits.inFlightBytes(), limits.memoryBytes() / Math.max(1, connections.get()) / 2);
+    }
+
+    /** The longest piece in which a read is copied, now: the longer, the fewer hand-overs between server and client. */
+    int readPieceBytes() {
+        long share = limits.memoryBytes() / Math.max(1, connections.get()) / 4;
+        return Math.clamp(share, MIN_PIECE_BYTES, MAX_READ_PIECE_BYTES);
     }
 
     /** Replies a client may leave in the server's memory before its requests wait, whoever else is there. */

@@ -8,25 +8,21 @@ import io.netty.channel.ChannelPromise;
 import io.netty.channel.FileRegion;
 import io.netty.handler.ssl.SslHandler;
 import io.vmft.blk.file.Pipe;
+import io.vmft.blk.nbd.HandedOver.Job;
 import io.vmft.blk.nbd.RequestExecutor.Fault;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerDecoder;
 import java.util.List;
 import java.util.Objects;
-import java.util.Queue;
-import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.Executor;
-import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One connection's transmission phase. Confined to its event loop, but for {@link Job}.
+ * One connection's transmission phase. Confined to its event loop.
  *
  * <p><b>Where storage is called.</b> Reads and plain writes run on the event loop as long as they are fast ({@link CallPace}), on
  * the I/O threads otherwise; long writes go through a {@link Lane}, past this process's memory where they can
  * ({@link SplicedPayload}), and the data of long reads is sent by the kernel from the
- * image's file where that holds it ({@link #sendFromFile}). Whatever syncs, trims, zeroes, reads ahead or asks for extents runs on
+ * image's file where that holds it and it is not slower ({@link LongReadWay}). Whatever syncs, trims, zeroes, reads ahead or asks for extents runs on
  * other threads always. Small writes of a turn go to a journal together ({@link GatheredWrites}). Several requests of a connection may
  * thus run at once and be answered in any order, as NBD allows. A reply is encoded after its call has returned, so a write
  * that was answered had been done.
@@ -36,12 +32,10 @@ import org.jspecify.annotations.Nullable;
  * socket is not read.
  */
 final class NbdTransmission extends ChannelDuplexHandler implements SplicedPayload.Sink {
-    /** From here on a copy costs more than what sending from a file costs beside it. */
-    private static final int SEND_FILE_BYTES = 64 << 10;
+    /** From here on a copy may cost more than what sending from a file costs beside it. */
+    private static final int LONG_READ_BYTES = 64 << 10;
     /** From here on a write is worth a hand-over: it is stored while what follows it is received. */
     private static final int LANE_BYTES = 64 << 10;
-
-    private static final int PIECE_BYTES = NbdServerDecoder.PIECE_BYTES;
 
     /** What the server tells its connections, as a user event. */
     enum Event {
@@ -59,16 +53,13 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     private final Replies replies = new Replies();
     private final CallPace readPace = new CallPace();
     private final CallPace writePace = new CallPace();
+    private final LongReadWay longReads = new LongReadWay();
     private final Lane lane;
+    private final HandedOver handedOver;
     private final GatheredWrites gathered = new GatheredWrites();
 
     /** Null: the channel alone reads the socket. */
     private @Nullable SplicedPayload spliced;
-
-    /** Jobs done on other threads, not yet answered. */
-    private final Queue<Job> done = new ConcurrentLinkedQueue<>();
-
-    private final AtomicBoolean drainScheduled = new AtomicBoolean();
 
     /** The write whose pieces are arriving. */
     private @Nullable SplitRequest openWrite;
@@ -78,8 +69,11 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     private long openReadOffset;
     private int openReadBytes;
 
-    private int inFlight;
-    private long inFlightBytes;
+    /** Whether the read that is carried out might go from the file, too, so that copying it is timed. */
+    private boolean copyTimed;
+    /** Reads whose data the kernel is sending. */
+    private int sending;
+
     private boolean paused;
     /** No more requests are taken; when the last one is answered, the connection closes. */
     private boolean leaving;
@@ -102,73 +96,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         this.threads = threads;
         this.pipes = pipes;
         this.lane = new Lane(threads.io());
-    }
-
-    /** A request, or a piece of one, on its way through another thread. */
-    private final class Job implements Runnable {
-        private final ChannelHandlerContext ctx;
-        private final NbdRequest request;
-        private final @Nullable SplitRequest split;
-        private final @Nullable CallPace pace;
-        private final @Nullable Pipe piped;
-        private final ByteBuf reply;
-        private final Executor executor;
-        private final int bytes;
-        private @Nullable Fault fault;
-        private long nanos;
-
-        Job(
-                ChannelHandlerContext ctx,
-                NbdRequest request,
-                @Nullable SplitRequest split,
-                @Nullable CallPace pace,
-                @Nullable Pipe piped,
-                ByteBuf reply,
-                Executor executor) {
-            this.ctx = ctx;
-            this.request = request;
-            this.split = split;
-            this.pace = pace;
-            this.piped = piped;
-            this.reply = reply;
-            this.executor = executor;
-            this.bytes = piped == null ? requests.payloadBytes(request) : piped.lengthBytes();
-        }
-
-        /** Whether another piece that is surely done later will wake the event loop for this one, too. */
-        private boolean mayWait() {
-            return split != null
-                    && executor == lane
-                    && request instanceof NbdRequest.Write write
-                    && write.remainingBytes() > 0
-                    && !lane.isLastTask();
-        }
-
-        @Override
-        public void run() {
-            long start = System.nanoTime();
-            if (piped != null) {
-                fault = requests.storePiped(request.offset(), piped);
-                pipes.giveBack(piped);
-            } else {
-                fault = split == null
-                        ? requests.execute(request, reply)
-                        : requests.perform(request, split.request(), false, reply);
-            }
-            nanos = System.nanoTime() - start;
-            done.add(this);
-            if (mayWait()) {
-                return;
-            }
-            if (drainScheduled.compareAndSet(false, true)) {
-                try {
-                    ctx.executor().execute(() -> drain(ctx));
-                } catch (RejectedExecutionException e) {
-                    // The server has closed, and with it this connection: nobody waits for a reply.
-                    done.forEach(job -> job.reply.release());
-                }
-            }
-        }
+        this.handedOver = new HandedOver(requests, pipes, lane, this::drain);
     }
 
     @Override
@@ -193,11 +121,12 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
             case NbdRequest.Read read -> read(ctx, read);
             case NbdRequest.Write write -> write(ctx, write);
             case NbdRequest.Flush flush -> flush(ctx, flush);
-            case NbdRequest.Trim trim -> handOver(ctx, trim, null, null, trim.fua() ? threads.flush() : threads.io());
+            case NbdRequest.Trim trim ->
+                handedOver.begin(ctx, trim, null, null, null, trim.fua() ? threads.flush() : threads.io());
             case NbdRequest.WriteZeroes zeroes ->
-                handOver(ctx, zeroes, null, null, zeroes.fua() ? threads.flush() : threads.io());
-            case NbdRequest.Cache cache -> handOver(ctx, cache, null, null, threads.io());
-            case NbdRequest.BlockStatus status -> handOver(ctx, status, null, null, threads.io());
+                handedOver.begin(ctx, zeroes, null, null, null, zeroes.fua() ? threads.flush() : threads.io());
+            case NbdRequest.Cache cache -> handedOver.begin(ctx, cache, null, null, null, threads.io());
+            case NbdRequest.BlockStatus status -> handedOver.begin(ctx, status, null, null, null, threads.io());
             case NbdRequest.Refused refused -> run(ctx, refused, null, null);
             case NbdRequest.Disconnect _ -> leaving = true;
         }
@@ -208,15 +137,21 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         if (requests.flushesAtOnce()) {
             run(ctx, flush, null, null);
         } else {
-            handOver(ctx, flush, null, null, threads.flush());
+            handedOver.begin(ctx, flush, null, null, null, threads.flush());
         }
     }
 
     private void read(ChannelHandlerContext ctx, NbdRequest.Read read) {
-        if (sendFromFile(ctx, read)) {
-            return;
+        FileRegion region = regionOf(ctx, read);
+        copyTimed = region != null;
+        if (region != null) {
+            if (longReads.next() == LongReadWay.Way.SEND_FILE) {
+                sendFromFile(ctx, read, region);
+                return;
+            }
+            region.release();
         }
-        if (read.lengthBytes() <= PIECE_BYTES || !requests.mayFragment(read)) {
+        if (read.lengthBytes() <= memory.readPieceBytes() || !requests.mayFragment(read)) {
             runOrHandOver(ctx, read, null, readPace);
             return;
         }
@@ -226,33 +161,36 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         continueRead(ctx);
     }
 
+    /** Where a long read's data lies in one file, if the kernel may send it from there. */
+    private @Nullable FileRegion regionOf(ChannelHandlerContext ctx, NbdRequest.Read read) {
+        return read.lengthBytes() < LONG_READ_BYTES
+                        || !readPace.isFast()
+                        || ctx.pipeline().get(SslHandler.class) != null
+                ? null
+                : requests.region(read);
+    }
+
     /**
-     * Lets the kernel send a long read's data from the page cache, if it lies there in one file. What is sent may then have been
-     * changed by a write that came before the client had its answer: as NBD allows for requests that overlap in time.
+     * Lets the kernel send a read's data from the page cache. What is sent may then have been changed by a write that came before
+     * the client had its answer: as NBD allows for requests that overlap in time.
      */
-    private boolean sendFromFile(ChannelHandlerContext ctx, NbdRequest.Read read) {
-        if (read.lengthBytes() < SEND_FILE_BYTES
-                || !readPace.isFast()
-                || ctx.pipeline().get(SslHandler.class) != null) {
-            return false;
-        }
-        FileRegion region = requests.region(read);
-        if (region == null) {
-            return false;
-        }
+    private void sendFromFile(ChannelHandlerContext ctx, NbdRequest.Read read, FileRegion region) {
         requests.dataHeader(read, replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
-        inFlight++;
-        ChannelFuture sent = replies.send(ctx, region);
+        sending++;
         long start = System.nanoTime();
+        longReads.begun(start);
+        ChannelFuture sent = replies.send(ctx, region);
         replies.flush(ctx);
         readPace.took(System.nanoTime() - start, read.lengthBytes());
-        var _ = sent.addListener(_ -> regionSent(ctx, sent.cause()));
-        return true;
+        var _ = sent.addListener(_ -> {
+            longReads.sent(LongReadWay.Way.SEND_FILE, read.lengthBytes(), System.nanoTime());
+            regionSent(ctx, sent.cause());
+        });
     }
 
     /** A part of a file cannot be given up half sent: if that fails the connection ends, and the next one's reads are copied. */
     private void regionSent(ChannelHandlerContext ctx, @Nullable Throwable failure) {
-        inFlight--;
+        sending--;
         if (failure != null && !StorageErrors.isOfSocket(failure)) {
             requests.regionFailed(failure);
             var _ = ctx.close();
@@ -266,7 +204,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     /** Begins as many pieces of the open read as limits allow. */
     private void continueRead(ChannelHandlerContext ctx) {
         for (SplitRequest split = openRead; split != null && !isFull(ctx); split = openRead) {
-            int bytes = Math.min(openReadBytes, PIECE_BYTES);
+            int bytes = Math.min(openReadBytes, memory.readPieceBytes());
             NbdRequest piece = new NbdRequest.Read(split.request().cookie(), openReadOffset, bytes, false);
             openReadOffset += bytes;
             openReadBytes -= bytes;
@@ -290,7 +228,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         SplitRequest split = openWrite;
         if (split == null && write.remainingBytes() == 0) {
             if (write.fua() && !requests.flushesAtOnce()) {
-                handOver(ctx, write, null, null, threads.flush());
+                handedOver.begin(ctx, write, null, null, null, threads.flush());
             } else {
                 runOrHandOver(ctx, write, null, writePace);
             }
@@ -333,7 +271,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         if (closed || split.fault() != null) {
             pipes.giveBack(data);
         } else {
-            handOver(ctx, piece, data, split, writePace, writePace.isFast() ? lane : threads.io());
+            handedOver.begin(ctx, piece, data, split, writePace, writePace.isFast() ? lane : threads.io());
         }
         endWrite(ctx, piece, split);
         throttle(ctx);
@@ -390,9 +328,9 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     private void runOrHandOver(
             ChannelHandlerContext ctx, NbdRequest request, @Nullable SplitRequest split, CallPace pace) {
         if (!pace.isFast()) {
-            handOver(ctx, request, split, pace, threads.io());
+            handedOver.begin(ctx, request, null, split, pace, threads.io());
         } else if (request instanceof NbdRequest.Write write && write.data().readableBytes() >= LANE_BYTES) {
-            handOver(ctx, request, split, pace, lane);
+            handedOver.begin(ctx, request, null, split, pace, lane);
         } else {
             run(ctx, request, split, pace);
         }
@@ -418,50 +356,23 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         if (split != null) {
             split.failed(fault);
         }
+        if (copyTimed && request instanceof NbdRequest.Read) {
+            timeCopy(ctx, bytes, start);
+        }
         leaveIfFenced(fault);
         replies.moved(ctx, bytes);
     }
 
-    private void handOver(
-            ChannelHandlerContext ctx,
-            NbdRequest request,
-            @Nullable SplitRequest split,
-            @Nullable CallPace pace,
-            Executor executor) {
-        handOver(ctx, request, null, split, pace, executor);
-    }
-
-    private void handOver(
-            ChannelHandlerContext ctx,
-            NbdRequest request,
-            @Nullable Pipe piped,
-            @Nullable SplitRequest split,
-            @Nullable CallPace pace,
-            Executor executor) {
-        ByteBuf reply;
-        try {
-            reply = ctx.alloc().directBuffer(requests.replyBytes(request));
-        } catch (OutOfMemoryError e) {
-            RequestExecutor.release(request);
-            if (piped != null) {
-                pipes.giveBack(piped);
-            }
-            throw e;
-        }
-        Job job = new Job(ctx, request, split, pace, piped, reply, executor);
-        inFlight++;
-        inFlightBytes += job.bytes;
-        if (split != null) {
-            split.begun();
-        }
-        executor.execute(job);
+    private void timeCopy(ChannelHandlerContext ctx, int bytes, long start) {
+        longReads.begun(start);
+        var _ = replies.sendGathered(ctx)
+                .addListener(_ -> longReads.sent(LongReadWay.Way.COPY, bytes, System.nanoTime()));
     }
 
     private void drain(ChannelHandlerContext ctx) {
-        drainScheduled.set(false);
-        for (Job job = done.poll(); job != null; job = done.poll()) {
+        for (Job job = handedOver.takeBack(); job != null; job = handedOver.takeBack()) {
             if (closed) {
-                job.reply.release();
+                job.reply().release();
             } else {
                 finish(ctx, job);
             }
@@ -474,16 +385,12 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     }
 
     private void finish(ChannelHandlerContext ctx, Job job) {
-        inFlight--;
-        inFlightBytes -= job.bytes;
-        if (job.pace != null) {
-            job.pace.took(job.nanos, job.bytes);
-        }
-        replies.send(ctx, job.reply);
-        leaveIfFenced(job.fault);
-        if (job.split != null) {
-            job.split.ended(job.fault);
-            answerIfDone(ctx, job.split);
+        replies.send(ctx, job.reply());
+        leaveIfFenced(job.fault());
+        SplitRequest split = job.split();
+        if (split != null) {
+            split.ended(job.fault());
+            answerIfDone(ctx, split);
         }
     }
 
@@ -493,7 +400,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
             return;
         }
         if (split.takeSync()) {
-            handOver(ctx, new NbdRequest.Flush(split.request().cookie()), split, null, threads.flush());
+            handedOver.begin(ctx, new NbdRequest.Flush(split.request().cookie()), null, split, null, threads.flush());
             return;
         }
         requests.answer(split.request(), split.fault(), replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
@@ -506,9 +413,14 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     }
 
     private boolean isFull(ChannelHandlerContext ctx) {
-        return inFlight >= limits.inFlightRequests()
-                || (inFlightBytes > 0 && inFlightBytes >= memory.inFlightBytes())
+        return handedOver.count() + sending >= limits.inFlightRequests()
+                || (handedOver.bytes() > 0 && handedOver.bytes() >= inFlightBytes())
                 || !ctx.channel().isWritable();
+    }
+
+    private long inFlightBytes() {
+        long share = memory.inFlightBytes();
+        return spliced != null && requests.takesPiped() ? Math.min(share, spliced.inFlightBytes()) : share;
     }
 
     /** Stops or resumes taking requests, as the limits say. */
@@ -569,7 +481,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     }
 
     private void closeIfLeft(ChannelHandlerContext ctx) {
-        if (leaving && inFlight == 0 && openRead == null && !closed) {
+        if (leaving && handedOver.count() + sending == 0 && openRead == null && !closed) {
             replies.flush(ctx);
             decoder.end();
             var _ = ctx.close();

@@ -4,6 +4,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.FileRegion;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** Gathers a connection's replies into few buffers and few system calls. Confined to its event loop. */
@@ -45,6 +46,17 @@ final class Replies {
     ChannelFuture send(ChannelHandlerContext ctx, FileRegion data) {
         write(ctx);
         return ctx.write(data);
+    }
+
+    /**
+     * Sends what was gathered so far, which is something.
+     *
+     * @return done when the socket has taken it
+     */
+    ChannelFuture sendGathered(ChannelHandlerContext ctx) {
+        ByteBuf out = Objects.requireNonNull(gathered);
+        gathered = null;
+        return ctx.write(out);
     }
 
     private void write(ChannelHandlerContext ctx) {

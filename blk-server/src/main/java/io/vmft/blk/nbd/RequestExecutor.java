@@ -146,10 +146,14 @@ final class RequestExecutor {
                 StorageErrors.isSilent(failure));
     }
 
-    /** Whether the rest of a write may come in pipes: what {@link #storePiped} does not check is in order. */
+    /** Whether writes may come in pipes now. */
+    boolean takesPiped() {
+        return lease.view().takesPiped();
+    }
+
+    /** Whether the rest of a write may: what {@link #storePiped} does not check is in order. */
     boolean takesPiped(NbdRequest.Write write) {
-        ExportView view = lease.view();
-        return view.takesPiped() && check(write, view) == null;
+        return takesPiped() && check(write, lease.view()) == null;
     }
 
     /**

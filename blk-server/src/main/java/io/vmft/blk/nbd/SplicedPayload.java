@@ -8,6 +8,7 @@ import io.netty.channel.IoEventLoop;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
+import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.unix.FileDescriptor;
 import io.netty.channel.unix.UnixChannel;
 import io.netty.handler.ssl.SslHandler;
@@ -27,6 +28,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class SplicedPayload {
     private static final int PIECE_BYTES = NbdServerDecoder.PIECE_BYTES;
+
+    private static final long TCP_IN_FLIGHT_BYTES = 2 << 20;
 
     /** Neither a count nor an {@code errno}. */
     private static final int LEFT_TO_CHANNEL = Integer.MIN_VALUE;
@@ -88,6 +91,14 @@ final class SplicedPayload {
         // be told of.
         var _ = channel.closeFuture().addListener(_ -> spliced.close());
         return spliced;
+    }
+
+    /**
+     * Bytes in pipes above which no more are worth taking. What a TCP socket received into is free for it again only when it has been
+     * stored: the more lies in pipes, the less of the memory that the next packets go to is still in a processor's cache.
+     */
+    long inFlightBytes() {
+        return ctx.channel() instanceof SocketChannel ? TCP_IN_FLIGHT_BYTES : Long.MAX_VALUE;
     }
 
     /** Whether the channel must not be read. */

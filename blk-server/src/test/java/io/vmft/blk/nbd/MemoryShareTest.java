@@ -24,6 +24,13 @@ class MemoryShareTest {
     }
 
     @Test
+    void readsAreCopiedInLongPiecesWhileThereIsRoom() {
+        assertThat(with(1).readPieceBytes()).isEqualTo(1 << 20);
+        assertThat(with(64).readPieceBytes()).isEqualTo(512 << 10);
+        assertThat(with(100_000).readPieceBytes()).isEqualTo(256 << 10);
+    }
+
+    @Test
     void whatOneMayGrowsAgainWhenOthersLeave() {
         MemoryShare share = with(64);
         for (int i = 0; i < 32; i++) {
@@ -35,7 +42,7 @@ class MemoryShareTest {
     @Test
     void allTogetherStayWithinTheMemory() {
         MemoryShare share = with(LIMITS.connections());
-        long receivingAndOver = 2 * (256L << 10);
+        long receivingAndOver = (256L << 10) + share.readPieceBytes();
         long each = share.inFlightBytes() + share.unsentBytes().high() + receivingAndOver;
         assertThat(each * LIMITS.connections()).isLessThanOrEqualTo(LIMITS.memoryBytes() * 5 / 4);
     }

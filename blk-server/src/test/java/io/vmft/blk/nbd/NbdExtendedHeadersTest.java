@@ -62,10 +62,10 @@ class NbdExtendedHeadersTest {
 
     @Test
     void theChunksOfALongReadCarryTheOffsetOfTheRequest() throws IOException {
-        MemoryView view = new MemoryView(1 << 20);
+        MemoryView view = new MemoryView(2 << 20);
         RawClient client = onDisk(view);
-        client.send(REQUEST + "0000 0000 0000000000000005 0000000000000800 0000000000060000");
-        int left = 0x60000;
+        client.send(REQUEST + "0000 0000 0000000000000005 0000000000000800 0000000000180000");
+        int left = 0x180000;
         while (left > 0) {
             client.expect(CHUNK + "0000 0001 0000000000000005 0000000000000800");
             int payload = (int) Long.parseLong(client.take(8), 16);
@@ -73,12 +73,12 @@ class NbdExtendedHeadersTest {
             left -= payload - 8;
         }
         client.expect(CHUNK + "0001 0000 0000000000000005 0000000000000800 0000000000000000");
-        byte[] data = new byte[0x60000];
+        byte[] data = new byte[0x180000];
         java.util.Arrays.fill(data, (byte) 0x5a);
-        client.send(REQUEST + "0020 0001 0000000000000006 0000000000000800 0000000000060000");
+        client.send(REQUEST + "0020 0001 0000000000000006 0000000000000800 0000000000180000");
         client.send(data);
         client.expect(CHUNK + "0001 0000 0000000000000006 0000000000000800 0000000000000000");
-        assertThat(view.bytes[0x800 + 0x5ffff]).isEqualTo((byte) 0x5a);
+        assertThat(view.bytes[0x800 + 0x17ffff]).isEqualTo((byte) 0x5a);
     }
 
     @Test

@@ -11,6 +11,7 @@ import java.nio.channels.Channels;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
+import java.util.List;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLSocket;
 
@@ -172,28 +173,50 @@ final class RawClient implements Closeable {
         return error + " " + new String(in.readNBytes(in.readUnsignedShort()), StandardCharsets.UTF_8);
     }
 
-    /** Takes the data chunks of a read up to the empty last chunk, in whatever order they come. */
+    /** Takes the data chunks of a read, in whatever order they come, up to the last one, which may be empty. */
     byte[] takeChunks(int cookie, long offset, int lengthBytes) throws IOException {
         byte[] data = new byte[lengthBytes];
         int left = lengthBytes;
         while (true) {
             expect("668e33ef");
-            String kind = take(4);
+            boolean done = in.readShort() == 1;
+            boolean isData = in.readShort() == 1;
             expect("%016x".formatted(cookie));
             int payload = in.readInt();
-            if (kind.equals("00010000")) {
-                if (left != 0 || payload != 0) {
+            if (isData) {
+                int index = (int) (in.readLong() - offset);
+                in.readFully(data, index, payload - 8);
+                left -= payload - 8;
+            } else if (!done || payload != 0) {
+                throw new AssertionError("a chunk that is no data, of " + payload + " bytes");
+            }
+            if (done) {
+                if (left != 0) {
                     throw new AssertionError(left + " bytes are missing");
                 }
                 return data;
             }
-            if (!kind.equals("00000001")) {
-                throw new AssertionError("a chunk of kind " + kind);
-            }
-            int index = (int) (in.readLong() - offset);
-            in.readFully(data, index, payload - 8);
-            left -= payload - 8;
         }
+    }
+
+    /**
+     * Takes a data chunk of any of several reads, into the one its cookie is the index of.
+     *
+     * @return the cookie of a read that is done; -1: it has more chunks
+     */
+    int takeChunkOfAny(List<byte[]> reads, int[] offsets) throws IOException {
+        expect("668e33ef");
+        boolean done = in.readShort() == 1;
+        boolean isData = in.readShort() == 1;
+        int cookie = (int) in.readLong();
+        int payload = in.readInt();
+        if (isData) {
+            int index = (int) (in.readLong() - offsets[cookie]);
+            in.readFully(reads.get(cookie), index, payload - 8);
+        } else if (payload != 0) {
+            throw new AssertionError("a chunk that is no data, of " + payload + " bytes");
+        }
+        return done ? cookie : -1;
     }
 
     /** Takes chunks of any reads, which may be answered in any order, until so much data has come. */

@@ -1,0 +1,116 @@
+package io.vmft.blk.nbd;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.vmft.blk.nbd.LongReadWay.Way;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class LongReadWayTest {
+    private static final int READ_BYTES = 1 << 20;
+    private static final int WINDOW_READS = 8;
+
+    private final LongReadWay choice = new LongReadWay();
+    private long now;
+
+    /** Windows of reads, each of which takes this long; returns the ways they went. */
+    private List<Way> windows(int count, long sendNanos, long copyNanos) {
+        List<Way> ways = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            Way way = choice.next();
+            ways.add(way);
+            for (int j = 0; j < WINDOW_READS; j++) {
+                read(way, way == Way.SEND_FILE ? sendNanos : copyNanos);
+            }
+        }
+        return ways;
+    }
+
+    private void read(Way way, long nanos) {
+        choice.begun(now);
+        now += nanos;
+        choice.sent(way, READ_BYTES, now);
+    }
+
+    private static long count(List<Way> ways, Way way) {
+        return ways.stream().filter(one -> one == way).count();
+    }
+
+    @Test
+    void bothTakeTurnsBeforeOneIsChosen() {
+        assertThat(windows(8, 100_000, 200_000))
+                .containsExactly(
+                        Way.SEND_FILE,
+                        Way.COPY,
+                        Way.SEND_FILE,
+                        Way.COPY,
+                        Way.SEND_FILE,
+                        Way.COPY,
+                        Way.SEND_FILE,
+                        Way.COPY);
+        assertThat(windows(31, 100_000, 200_000)).containsOnly(Way.SEND_FILE);
+    }
+
+    @Test
+    void whatIsClearlyFasterIsChosen() {
+        windows(8, 200_000, 170_000);
+        assertThat(windows(31, 200_000, 170_000)).containsOnly(Way.COPY);
+    }
+
+    @Test
+    void copyingMustBeClearlyFaster() {
+        windows(8, 200_000, 190_000);
+        assertThat(windows(31, 200_000, 190_000)).containsOnly(Way.SEND_FILE);
+    }
+
+    @Test
+    void theSlowerWayIsTriedEverMoreRarely() {
+        windows(8, 200_000, 100_000);
+        List<Way> ways = windows(10_000, 200_000, 100_000);
+        assertThat(count(ways.subList(0, 1000), Way.SEND_FILE)).isBetween(3L, 6L);
+        assertThat(count(ways, Way.SEND_FILE)).isLessThan(25);
+        assertThat(ways.subList(9000, 10_000)).contains(Way.SEND_FILE);
+    }
+
+    @Test
+    void aWayThatBecomesFasterIsFoundOut() {
+        windows(1000, 200_000, 100_000);
+        assertThat(choice.next()).isEqualTo(Way.COPY);
+        windows(2000, 50_000, 100_000);
+        assertThat(count(windows(100, 50_000, 100_000), Way.SEND_FILE)).isGreaterThan(95);
+    }
+
+    @Test
+    void aWayThatBecomesSlowerIsLeftAtOnce() {
+        windows(1000, 200_000, 100_000);
+        windows(20, 200_000, 400_000);
+        assertThat(count(windows(30, 200_000, 400_000), Way.SEND_FILE)).isGreaterThan(28);
+    }
+
+    @Test
+    void aClientsPausesDoNotCount() {
+        for (int i = 0; i < 8 * WINDOW_READS; i++) {
+            Way way = choice.next();
+            now += way == Way.COPY ? 50_000_000 : 0;
+            read(way, way == Way.SEND_FILE ? 200_000 : 100_000);
+        }
+        assertThat(choice.next()).isEqualTo(Way.COPY);
+    }
+
+    /** Eight are under way at a time, the last ones of the other way among them when it changes. */
+    @Test
+    void readsThatOverlapAreCountedOnce() {
+        List<Way> underWay = new ArrayList<>();
+        for (int i = 0; i < 20 * WINDOW_READS; i++) {
+            choice.begun(now);
+            underWay.add(choice.next());
+            if (underWay.size() == 8) {
+                Way oldest = underWay.removeFirst();
+                now += oldest == Way.SEND_FILE ? 200_000 : 100_000;
+                choice.sent(oldest, READ_BYTES, now);
+            }
+        }
+        assertThat(choice.next()).isEqualTo(Way.COPY);
+    }
+}
