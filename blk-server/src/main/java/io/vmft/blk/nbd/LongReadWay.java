@@ -25,16 +25,22 @@ final class LongReadWay {
     private static final int MAX_TRIAL_INTERVAL = 512;
     /** Copying must take less than this part of the time. */
     private static final double CLEARLY_FASTER = 7.0 / 8;
-    /** What a new window weighs beside all before it. */
-    private static final double WEIGHT = 1.0 / 4;
-
-    /** What a way took, the latest windows weighing most. */
+    /** What a way took in its latest windows. */
     private static final class Cost {
-        /** 0: not known. */
-        private double nanosPerByte;
+        private final double[] nanosPerByte = new double[FIRST_WINDOWS / 2];
+        private int windows;
 
         void add(double window) {
-            nanosPerByte = nanosPerByte == 0 ? window : nanosPerByte + (window - nanosPerByte) * WEIGHT;
+            nanosPerByte[windows++ % nanosPerByte.length] = window;
+        }
+
+        /** The least of them: whatever else the machine does only adds to a window. */
+        double least() {
+            double least = Double.MAX_VALUE;
+            for (double window : nanosPerByte) {
+                least = Math.min(least, window);
+            }
+            return least;
         }
     }
 
@@ -49,6 +55,9 @@ final class LongReadWay {
     private long windowBytes;
     private long windowNanos;
     private int underWay;
+    /** Those of them that went the other way. Until they have ended nothing is counted, for both ways' work is mixed. */
+    private int othersUnderWay;
+
     private long countedUntil;
 
     /** The way the next long read is to go. */
@@ -63,10 +72,12 @@ final class LongReadWay {
         }
     }
 
-    /** The socket has taken all of it. */
-    void sent(Way taken, int bytes, long now) {
+    /** The socket has taken all of it. Reads end in the order they began in. */
+    void sent(int bytes, long now) {
         underWay--;
-        if (taken == way) {
+        if (othersUnderWay > 0) {
+            othersUnderWay--;
+        } else {
             windowBytes += bytes;
             windowNanos += now - countedUntil;
         }
@@ -75,7 +86,9 @@ final class LongReadWay {
             (way == Way.SEND_FILE ? sending : copying).add((double) windowNanos / windowBytes);
             windowBytes = 0;
             windowNanos = 0;
+            Way before = way;
             way = afterWindow();
+            othersUnderWay = way == before ? 0 : underWay;
         }
     }
 
@@ -85,7 +98,7 @@ final class LongReadWay {
             return other(way);
         }
         Way before = better;
-        better = copying.nanosPerByte < sending.nanosPerByte * CLEARLY_FASTER ? Way.COPY : Way.SEND_FILE;
+        better = copying.least() < sending.least() * CLEARLY_FASTER ? Way.COPY : Way.SEND_FILE;
         if (better != before) {
             trialInterval = MIN_TRIAL_INTERVAL;
             untilTrial = trialInterval;

@@ -183,7 +183,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         replies.flush(ctx);
         readPace.took(System.nanoTime() - start, read.lengthBytes());
         var _ = sent.addListener(_ -> {
-            longReads.sent(LongReadWay.Way.SEND_FILE, read.lengthBytes(), System.nanoTime());
+            longReads.sent(read.lengthBytes(), System.nanoTime());
             regionSent(ctx, sent.cause());
         });
     }
@@ -365,8 +365,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
 
     private void timeCopy(ChannelHandlerContext ctx, int bytes, long start) {
         longReads.begun(start);
-        var _ = replies.sendGathered(ctx)
-                .addListener(_ -> longReads.sent(LongReadWay.Way.COPY, bytes, System.nanoTime()));
+        var _ = replies.sendGathered(ctx).addListener(_ -> longReads.sent(bytes, System.nanoTime()));
     }
 
     private void drain(ChannelHandlerContext ctx) {
