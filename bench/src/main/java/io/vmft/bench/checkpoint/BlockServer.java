@@ -1,5 +1,6 @@
 package io.vmft.bench.checkpoint;
 
+import io.vmft.bench.OwnCommand;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,8 +34,7 @@ record BlockServer(OwnProcess process, String nbd, String control) {
             preparation.prepare(image);
             arguments.addAll(List.of("--volume", volume + "=" + image));
         }
-        OwnProcess process = OwnProcess.start(
-                ground, "blk-server", "VMFT_STORAGE_JVM", "io.vmft.blk.server.BlkServerMain", arguments);
+        OwnProcess process = OwnProcess.start(ground, "blk-server", OwnCommand.BLOCK_SERVER, arguments);
         MatchResult ready = process.await(READY);
         return new BlockServer(process, nbd, ready.group(1));
     }

@@ -2,6 +2,7 @@ package io.vmft.bench.checkpoint;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.vmft.bench.OwnCommand;
 import io.vmft.engine.EngineException;
 import io.vmft.engine.monitor.MonitorClient;
 import io.vmft.engine.vm.VmPaths;
@@ -23,8 +24,6 @@ final class EngineVm {
     private static final Pattern PRIMARY = Pattern.compile("ready ");
     private static final int PROTECT_SECONDS = 180;
     private static final int POLL_MILLIS = 100;
-    private static final String ENGINE = "io.vmft.engine.EngineMain";
-    private static final String JVM = "VMFT_GUARD_JVM";
 
     private final String vm;
     private final Path folder;
@@ -82,8 +81,7 @@ final class EngineVm {
         return OwnProcess.start(
                 ground,
                 vm + "-" + host,
-                JVM,
-                ENGINE,
+                OwnCommand.ENGINE,
                 List.of(
                         command,
                         file.toString(),

@@ -1,11 +1,10 @@
 package io.vmft.bench.checkpoint;
 
+import io.vmft.bench.OwnCommand;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.MatchResult;
@@ -27,24 +26,10 @@ final class OwnProcess implements AutoCloseable {
         this.log = log;
     }
 
-    /**
-     * Starts a program.
-     *
-     * @param jvm the environment variable in which the launcher gave its JVM options
-     */
-    static OwnProcess start(Ground ground, String name, String jvm, String mainClass, List<String> arguments)
-            throws IOException {
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"));
-        command.add("-Dvmft.native.dir=" + System.getProperty("vmft.native.dir"));
-        Arrays.stream(System.getenv().getOrDefault(jvm, "").split(" ", -1))
-                .filter(option -> !option.isBlank())
-                .forEach(command::add);
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), mainClass));
-        command.addAll(arguments);
+    /** Starts a program. */
+    static OwnProcess start(Ground ground, String name, OwnCommand program, List<String> arguments) throws IOException {
         Path log = ground.folder().resolve(name + ".log");
-        Process process = new ProcessBuilder(ground.inside(command))
+        Process process = new ProcessBuilder(ground.inside(program.of(arguments)))
                 .redirectErrorStream(true)
                 .redirectOutput(log.toFile())
                 .start();

@@ -2,6 +2,7 @@ package io.vmft.bench.copy;
 
 import io.vmft.bench.Bench;
 import io.vmft.bench.BenchSettings;
+import io.vmft.bench.OwnCommand;
 import io.vmft.bench.Result;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -39,20 +40,7 @@ public final class CopyBench implements Bench {
         List<String> command(String from, String to) {
             return switch (this) {
                 case NBDCOPY -> List.of("nbdcopy", "--flush", from, to);
-                case VMFT ->
-                    List.of(
-                            Path.of(System.getProperty("java.home"), "bin", "java")
-                                    .toString(),
-                            "--enable-native-access=ALL-UNNAMED",
-                            "--sun-misc-unsafe-memory-access=allow",
-                            "-XX:+UseSerialGC",
-                            "-Xmx256m",
-                            "-cp",
-                            System.getProperty("java.class.path"),
-                            "io.vmft.nbd.client.cli.NbdMain",
-                            "copy",
-                            from,
-                            to);
+                case VMFT -> OwnCommand.NBD.of(List.of("copy", from, to));
             };
         }
 

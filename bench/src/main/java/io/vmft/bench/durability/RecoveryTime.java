@@ -1,6 +1,7 @@
 package io.vmft.bench.durability;
 
 import io.vmft.bench.BenchSettings;
+import io.vmft.bench.OwnCommand;
 import io.vmft.bench.Result;
 import io.vmft.bench.Result.Direction;
 import java.io.BufferedReader;
@@ -11,7 +12,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
@@ -21,9 +21,6 @@ import java.util.stream.Stream;
  * with an empty journal takes.
  */
 final class RecoveryTime {
-    /** The launcher says here with what options it starts a blk-server. */
-    private static final String JVM_OPTIONS = "VMFT_STORAGE_JVM";
-
     private static final double TARGET_SECONDS_PER_GIBIBYTE = 1;
 
     private RecoveryTime() {}
@@ -62,8 +59,7 @@ final class RecoveryTime {
 
     private static void fill(Path folder, int blockKibibytes) throws IOException, InterruptedException {
         Files.createDirectories(folder);
-        Process process =
-                java(folder, JournalFiller.class.getName(), folder.toString(), String.valueOf(blockKibibytes));
+        Process process = java(folder, OwnCommand.JOURNAL_FILLER, folder.toString(), String.valueOf(blockKibibytes));
         awaitLine(process, JournalFiller.FULL, folder);
         kill(process);
     }
@@ -80,7 +76,7 @@ final class RecoveryTime {
         long begin = System.nanoTime();
         Process process = java(
                 folder,
-                "io.vmft.blk.server.BlkServerMain",
+                OwnCommand.BLOCK_SERVER,
                 "--data",
                 folder.resolve("data").toString(),
                 "--listen",
@@ -97,17 +93,8 @@ final class RecoveryTime {
         return seconds;
     }
 
-    private static Process java(Path folder, String... arguments) throws IOException {
-        List<String> command = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED",
-                "--sun-misc-unsafe-memory-access=allow"));
-        Arrays.stream(System.getenv().getOrDefault(JVM_OPTIONS, "").split(" ", -1))
-                .filter(option -> !option.isBlank())
-                .forEach(command::add);
-        command.addAll(List.of("-cp", System.getProperty("java.class.path")));
-        command.addAll(List.of(arguments));
-        return new ProcessBuilder(command)
+    private static Process java(Path folder, OwnCommand program, String... arguments) throws IOException {
+        return new ProcessBuilder(program.of(List.of(arguments)))
                 .redirectError(
                         ProcessBuilder.Redirect.appendTo(folder.resolve("log").toFile()))
                 .start();

@@ -19,8 +19,8 @@ import java.util.List;
 public final class NbdBench implements Bench {
     /** A JIT compiler has to see the code run before it is measured. */
     private static final int WARM_UP_SECONDS = 4;
-    /** A JVM compiles what was called often: with long requests that takes longer. */
-    private static final int LARGE_WARM_UP_SECONDS = 10;
+    /** A JVM compiles what was called often: with long requests, and with epochs, that takes longer. */
+    private static final int LONG_WARM_UP_SECONDS = 10;
 
     private static final double MAX_RESIDENT_MIB = 512;
     private static final String GUARDED = "guarded";
@@ -138,10 +138,8 @@ public final class NbdBench implements Bench {
         for (Row row : rows) {
             for (Contender contender : row.contenders()) {
                 if (contender.server().kind() == ServerKind.BLK_SERVER) {
-                    measure(
-                            contender,
-                            row.workload(),
-                            row.workload().isLarge() ? LARGE_WARM_UP_SECONDS : WARM_UP_SECONDS);
+                    boolean slowly = row.workload().isLarge() || contender.epochs() != null;
+                    measure(contender, row.workload(), slowly ? LONG_WARM_UP_SECONDS : WARM_UP_SECONDS);
                 }
             }
         }

@@ -40,16 +40,16 @@ final class CopyCommand implements Callable<Integer> {
     @Option(
             names = "--requests",
             paramLabel = "N",
-            defaultValue = "64",
+            defaultValue = "8",
             description = "Under way at a time (default: ${DEFAULT-VALUE}).")
     private int requests;
 
     @Option(
             names = "--request-size",
             paramLabel = "SIZE",
-            defaultValue = "256K",
+            defaultValue = "1M",
             description = "A power of two from 4K to 32M (default: ${DEFAULT-VALUE}).")
-    private ByteCount requestSize = new ByteCount(256 << 10);
+    private ByteCount requestSize = new ByteCount(1 << 20);
 
     @Option(names = "--progress", description = "Show it where stderr is no terminal, too.")
     private boolean progress;

@@ -2,57 +2,31 @@ package io.vmft.nbd.client.copy;
 
 import io.vmft.nbd.client.Extent;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Path;
 
 /**
- * Where a file has holes: {@code lseek} with {@code SEEK_DATA} and {@code SEEK_HOLE} (lseek(2)) on a descriptor of its own, for which
- * Java has no method. Where a file system cannot tell, everything is data. Not thread-safe.
+ * Where a file has holes: {@code lseek} with {@code SEEK_DATA} and {@code SEEK_HOLE} (lseek(2)). Where a file system cannot tell, everything is data. Not thread-safe.
  */
 final class FileHoles implements AutoCloseable {
     private static final int SEEK_DATA = 3;
     private static final int SEEK_HOLE = 4;
     private static final long HOLE_AND_ZERO = 3;
-    private static final int O_RDONLY_CLOEXEC = 0x80000;
 
-    private static final MethodHandle OPEN = function(
-            "open",
-            FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.ADDRESS, ValueLayout.JAVA_INT),
-            Linker.Option.firstVariadicArg(2));
-    private static final MethodHandle SEEK = function(
+    private static final MethodHandle SEEK = OwnDescriptor.function(
             "lseek",
             FunctionDescriptor.of(
                     ValueLayout.JAVA_LONG, ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG, ValueLayout.JAVA_INT));
-    private static final MethodHandle CLOSE =
-            function("close", FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT));
+    private final OwnDescriptor file;
 
-    private final int descriptor;
-
-    private FileHoles(int descriptor) {
-        this.descriptor = descriptor;
-    }
-
-    @SuppressWarnings("restricted") // the C library's own functions, with the types of its headers
-    private static MethodHandle function(String name, FunctionDescriptor type, Linker.Option... options) {
-        Linker linker = Linker.nativeLinker();
-        return linker.downcallHandle(linker.defaultLookup().findOrThrow(name), type, options);
+    private FileHoles(OwnDescriptor file) {
+        this.file = file;
     }
 
     static FileHoles open(Path path) throws IOException {
-        int descriptor;
-        try (Arena arena = Arena.ofConfined()) {
-            descriptor = (int) OPEN.invokeExact(arena.allocateFrom(path.toString()), O_RDONLY_CLOEXEC);
-        } catch (Throwable e) {
-            throw new IllegalStateException("open", e);
-        }
-        if (descriptor < 0) {
-            throw new IOException(path + " cannot be opened");
-        }
-        return new FileHoles(descriptor);
+        return new FileHoles(OwnDescriptor.open(path));
     }
 
     /** The first extent of the range: a hole, or data up to the next hole. */
@@ -70,7 +44,7 @@ final class FileHoles implements AutoCloseable {
 
     private long seek(long offset, int whence) {
         try {
-            return (long) SEEK.invokeExact(descriptor, offset, whence);
+            return (long) SEEK.invokeExact(file.number(), offset, whence);
         } catch (Throwable e) {
             throw new IllegalStateException("lseek", e);
         }
@@ -78,10 +52,6 @@ final class FileHoles implements AutoCloseable {
 
     @Override
     public void close() {
-        try {
-            int _ = (int) CLOSE.invokeExact(descriptor);
-        } catch (Throwable e) {
-            throw new IllegalStateException("close", e);
-        }
+        file.close();
     }
 }

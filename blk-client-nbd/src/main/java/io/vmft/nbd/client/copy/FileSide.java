@@ -25,15 +25,20 @@ final class FileSide implements CopySide {
 
     private final FileChannel channel;
     private final long sizeBytes;
+    /** Of a source. */
     private final @Nullable FileHoles holes;
+    /** Of a destination. */
+    private final @Nullable WriteBehind behind;
+
     private final ExecutorService threads = Executors.newFixedThreadPool(
             Math.clamp(Runtime.getRuntime().availableProcessors(), 2, 8),
             Thread.ofPlatform().name("file-", 0).daemon().factory());
 
-    private FileSide(FileChannel channel, long sizeBytes, @Nullable FileHoles holes) {
+    private FileSide(FileChannel channel, long sizeBytes, @Nullable FileHoles holes, @Nullable WriteBehind behind) {
         this.channel = channel;
         this.sizeBytes = sizeBytes;
         this.holes = holes;
+        this.behind = behind;
     }
 
     static FileSide source(Path path) throws IOException {
@@ -42,14 +47,14 @@ final class FileSide implements CopySide {
         }
         FileChannel channel = FileChannel.open(path, StandardOpenOption.READ);
         try {
-            return new FileSide(channel, channel.size(), FileHoles.open(path));
+            return new FileSide(channel, channel.size(), FileHoles.open(path), null);
         } catch (IOException e) {
             channel.close();
             throw e;
         }
     }
 
-    /** Made anew; of this size when the copy is flushed. */
+    /** Made anew, of this size. */
     static FileSide destination(Path path, long sizeBytes) throws IOException {
         if (Files.exists(path) && !Files.isRegularFile(path)) {
             throw new IOException(path + " is not a regular file");
@@ -60,7 +65,16 @@ final class FileSide implements CopySide {
         }
         FileChannel channel = FileChannel.open(
                 path, StandardOpenOption.WRITE, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING);
-        return new FileSide(channel, sizeBytes, null);
+        try {
+            if (sizeBytes > 0) {
+                // At once: a file that grows with each piece is slower to write.
+                channel.write(ByteBuffer.allocate(1), sizeBytes - 1);
+            }
+            return new FileSide(channel, sizeBytes, null, WriteBehind.open(path));
+        } catch (IOException e) {
+            channel.close();
+            throw e;
+        }
     }
 
     @FunctionalInterface
@@ -123,13 +137,16 @@ final class FileSide implements CopySide {
     @Override
     public CompletableFuture<Void> write(long offset, ByteBuf data) {
         return async(() -> {
+            long position = offset;
             try {
-                long position = offset;
                 while (data.isReadable()) {
                     position += data.readBytes(channel, position, data.readableBytes());
                 }
             } finally {
                 data.release();
+            }
+            if (behind != null) {
+                behind.written(offset, position - offset);
             }
         });
     }
@@ -142,13 +159,7 @@ final class FileSide implements CopySide {
 
     @Override
     public CompletableFuture<Void> flush() {
-        return async(() -> {
-            if (channel.size() < sizeBytes) {
-                // The last bytes are zeroes that were not written.
-                channel.write(ByteBuffer.allocate(1), sizeBytes - 1);
-            }
-            channel.force(true);
-        });
+        return async(() -> channel.force(true));
     }
 
     @Override
@@ -157,6 +168,9 @@ final class FileSide implements CopySide {
         channel.close();
         if (holes != null) {
             holes.close();
+        }
+        if (behind != null) {
+            behind.close();
         }
     }
 }

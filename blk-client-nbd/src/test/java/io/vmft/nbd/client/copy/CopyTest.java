@@ -64,6 +64,19 @@ class CopyTest {
         assertThat(dataBytes(to)).isBetween(2L << 20, (2L << 20) + 2 * 4096 + 17);
     }
 
+    /** More than may be on its way to the disk: the page cache is told to forget the beginning while the rest is written. */
+    @Test
+    void whatIsDroppedFromThePageCacheIsInTheFile() throws IOException {
+        byte[] data = new byte[80 << 20];
+        new Random(1).nextBytes(data);
+        Path from = Files.write(folder.resolve("from"), data);
+        Path to = folder.resolve("to");
+        try (Copy copy = copy(from, to, Copy.Settings.DEFAULT)) {
+            copy.run(_ -> {});
+        }
+        assertThat(to).hasSameBinaryContentAs(from);
+    }
+
     @Test
     void oneSmallRequestAtATimeIsEnough() throws IOException {
         Path from = sparse((5 << 20) + 4097);
