@@ -27,7 +27,10 @@ public enum OwnCommand {
     public List<String> of(List<String> arguments) {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"));
+        command.addAll(List.of(
+                "--enable-native-access=ALL-UNNAMED",
+                "--sun-misc-unsafe-memory-access=allow",
+                "-XX:+ExitOnOutOfMemoryError"));
         String nativeFolder = System.getProperty("vmft.native.dir");
         if (nativeFolder != null) {
             command.add("-Dvmft.native.dir=" + nativeFolder);

@@ -30,6 +30,7 @@ final class HandedOver {
 
     private int count;
     private long bytes;
+    private long pipedBytes;
 
     /**
      * Nothing is handed over yet.
@@ -108,7 +109,10 @@ final class HandedOver {
                     });
                 } catch (RejectedExecutionException e) {
                     // The server has closed, and with it this connection: nobody waits for a reply.
-                    done.forEach(job -> job.reply.release());
+                    drainScheduled.set(false);
+                    for (Job job = done.poll(); job != null; job = done.poll()) {
+                        job.reply.release();
+                    }
                 }
             }
         }
@@ -129,7 +133,7 @@ final class HandedOver {
         }
     }
 
-    /** Gives a request, or a piece of one, to another thread. Releases what it owns, whatever happens. */
+    /** Gives a request, or a piece of one, to another thread, with what it owns. */
     void begin(
             ChannelHandlerContext ctx,
             NbdRequest request,
@@ -150,6 +154,7 @@ final class HandedOver {
         Job job = new Job(ctx, request, piped, split, pace, reply, executor);
         count++;
         bytes += job.payloadBytes;
+        pipedBytes += piped == null ? 0 : job.payloadBytes;
         if (split != null) {
             split.begun();
         }
@@ -163,6 +168,7 @@ final class HandedOver {
         if (job != null) {
             count--;
             bytes -= job.payloadBytes;
+            pipedBytes -= job.piped == null ? 0 : job.payloadBytes;
             if (job.pace != null) {
                 job.pace.took(job.nanos, job.payloadBytes);
             }
@@ -178,5 +184,10 @@ final class HandedOver {
     /** The payload of those. */
     long bytes() {
         return bytes;
+    }
+
+    /** What of it is in pipes. */
+    long pipedBytes() {
+        return pipedBytes;
     }
 }

@@ -65,14 +65,18 @@ final class LongReadWay {
         return way;
     }
 
-    /** A long read, or a piece of one, begins. */
-    void begun(long now) {
+    /** A long read, or a piece of one, begins, which goes this way. */
+    void begun(Way taken, long now) {
         if (underWay++ == 0) {
             countedUntil = now;
         }
+        if (taken != way) {
+            // The rest of a read that was begun before the way changed.
+            othersUnderWay++;
+        }
     }
 
-    /** The socket has taken all of it. Reads end in the order they began in. */
+    /** The socket has taken all of it, or the connection has ended. Reads end in the order they began in, nearly always. */
     void sent(int bytes, long now) {
         underWay--;
         if (othersUnderWay > 0) {

@@ -10,7 +10,7 @@ import java.util.concurrent.atomic.AtomicInteger;
  * <pre>
  *   a connection's share   in flight        1/2
  *                          unsent replies   1/4
- *                          being received, and the last piece begun over a limit: the rest, at least 256 KiB each
+ *                          being received, and the last piece begun over a limit: 256 KiB, and a piece of a read
  * </pre>
  */
 final class MemoryShare {

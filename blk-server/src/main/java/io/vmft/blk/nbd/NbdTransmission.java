@@ -68,6 +68,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
 
     private long openReadOffset;
     private int openReadBytes;
+    private boolean continuingRead;
 
     /** Whether the read that is carried out might go from the file, too, so that copying it is timed. */
     private boolean copyTimed;
@@ -145,13 +146,13 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         FileRegion region = regionOf(ctx, read);
         copyTimed = region != null;
         if (region != null) {
-            if (longReads.next() == LongReadWay.Way.SEND_FILE) {
+            if (longReads.next() == LongReadWay.Way.SEND_FILE || !isCopiedInPieces(read)) {
                 sendFromFile(ctx, read, region);
                 return;
             }
             region.release();
         }
-        if (read.lengthBytes() <= memory.readPieceBytes() || !requests.mayFragment(read)) {
+        if (read.lengthBytes() <= readPieceBytes() || !requests.mayFragment(read)) {
             runOrHandOver(ctx, read, null, readPace);
             return;
         }
@@ -159,6 +160,16 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         openReadOffset = read.offset();
         openReadBytes = read.lengthBytes();
         continueRead(ctx);
+    }
+
+    /** Whether copying a read takes no more memory at a time than a piece. */
+    private boolean isCopiedInPieces(NbdRequest.Read read) {
+        return read.lengthBytes() <= readPieceBytes() || requests.mayFragment(read);
+    }
+
+    /** Slow storage is given many short pieces at a time. */
+    private int readPieceBytes() {
+        return readPace.isFast() ? memory.readPieceBytes() : NbdServerDecoder.PIECE_BYTES;
     }
 
     /** Where a long read's data lies in one file, if the kernel may send it from there. */
@@ -178,7 +189,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         requests.dataHeader(read, replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
         sending++;
         long start = System.nanoTime();
-        longReads.begun(start);
+        longReads.begun(LongReadWay.Way.SEND_FILE, start);
         ChannelFuture sent = replies.send(ctx, region);
         replies.flush(ctx);
         readPace.took(System.nanoTime() - start, read.lengthBytes());
@@ -201,10 +212,22 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         }
     }
 
-    /** Begins as many pieces of the open read as limits allow. */
+    /** Begins as many pieces of the open read as limits allow. Not from within itself, as when a reply it flushes ends another read. */
     private void continueRead(ChannelHandlerContext ctx) {
+        if (continuingRead) {
+            return;
+        }
+        continuingRead = true;
+        try {
+            beginPieces(ctx);
+        } finally {
+            continuingRead = false;
+        }
+    }
+
+    private void beginPieces(ChannelHandlerContext ctx) {
         for (SplitRequest split = openRead; split != null && !isFull(ctx); split = openRead) {
-            int bytes = Math.min(openReadBytes, memory.readPieceBytes());
+            int bytes = Math.min(openReadBytes, readPieceBytes());
             NbdRequest piece = new NbdRequest.Read(split.request().cookie(), openReadOffset, bytes, false);
             openReadOffset += bytes;
             openReadBytes -= bytes;
@@ -356,7 +379,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         if (split != null) {
             split.failed(fault);
         }
-        if (copyTimed && request instanceof NbdRequest.Read) {
+        if (copyTimed && fault == null && request instanceof NbdRequest.Read) {
             timeCopy(ctx, bytes, start);
         }
         leaveIfFenced(fault);
@@ -364,7 +387,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     }
 
     private void timeCopy(ChannelHandlerContext ctx, int bytes, long start) {
-        longReads.begun(start);
+        longReads.begun(LongReadWay.Way.COPY, start);
         var _ = replies.sendGathered(ctx).addListener(_ -> longReads.sent(bytes, System.nanoTime()));
     }
 
@@ -413,13 +436,9 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
 
     private boolean isFull(ChannelHandlerContext ctx) {
         return handedOver.count() + sending >= limits.inFlightRequests()
-                || (handedOver.bytes() > 0 && handedOver.bytes() >= inFlightBytes())
+                || (handedOver.bytes() > 0 && handedOver.bytes() >= memory.inFlightBytes())
+                || (spliced != null && handedOver.pipedBytes() >= spliced.inFlightBytes())
                 || !ctx.channel().isWritable();
-    }
-
-    private long inFlightBytes() {
-        long share = memory.inFlightBytes();
-        return spliced != null && requests.takesPiped() ? Math.min(share, spliced.inFlightBytes()) : share;
     }
 
     /** Stops or resumes taking requests, as the limits say. */

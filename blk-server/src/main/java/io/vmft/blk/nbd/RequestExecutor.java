@@ -146,14 +146,10 @@ final class RequestExecutor {
                 StorageErrors.isSilent(failure));
     }
 
-    /** Whether writes may come in pipes now. */
-    boolean takesPiped() {
-        return lease.view().takesPiped();
-    }
-
-    /** Whether the rest of a write may: what {@link #storePiped} does not check is in order. */
+    /** Whether the rest of a write may come in pipes: what {@link #storePiped} does not check is in order. */
     boolean takesPiped(NbdRequest.Write write) {
-        return takesPiped() && check(write, lease.view()) == null;
+        ExportView view = lease.view();
+        return view.takesPiped() && check(write, view) == null;
     }
 
     /**

@@ -28,7 +28,7 @@ class LongReadWayTest {
     }
 
     private void read(long nanos) {
-        choice.begun(now);
+        choice.begun(choice.next(), now);
         now += nanos;
         choice.sent(READ_BYTES, now);
     }
@@ -104,7 +104,7 @@ class LongReadWayTest {
         List<Way> underWay = new ArrayList<>();
         for (int i = 0; i < 30 * WINDOW_READS; i++) {
             Way begun = choice.next();
-            choice.begun(now);
+            choice.begun(begun, now);
             underWay.add(begun);
             now += begun == Way.COPY ? 100_000 : 0;
             if (underWay.size() == 8) {
@@ -113,6 +113,20 @@ class LongReadWayTest {
             }
         }
         assertThat(choice.next()).isEqualTo(Way.SEND_FILE);
+    }
+
+    /** A read of 32 MiB goes one way whatever is found in its middle. */
+    @Test
+    void theRestOfALongReadIsNotTheOtherWays() {
+        for (int i = 0; i < 30; i++) {
+            Way way = choice.next();
+            for (int j = 0; j < 4 * WINDOW_READS; j++) {
+                choice.begun(way, now);
+                now += way == Way.COPY ? 100_000 : 200_000;
+                choice.sent(READ_BYTES, now);
+            }
+        }
+        assertThat(choice.next()).isEqualTo(Way.COPY);
     }
 
     @Test

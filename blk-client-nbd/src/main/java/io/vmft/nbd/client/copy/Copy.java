@@ -6,6 +6,7 @@ import io.vmft.nbd.client.NbdClient;
 import io.vmft.nbd.client.Waiting;
 import java.io.IOException;
 import java.io.InterruptedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -71,7 +72,7 @@ public final class Copy implements AutoCloseable {
         /** An export; the client is closed with the copy. */
         record Export(NbdClient client) implements Place {}
 
-        /** A file; as a destination it is made anew. */
+        /** A file; as a destination it is made anew, and empty in the end if the copy fails. */
         record File(Path path) implements Place {}
     }
 
@@ -91,7 +92,14 @@ public final class Copy implements AutoCloseable {
             };
             destination = switch (to) {
                 case Place.Export(NbdClient client) -> fitting(client, source.sizeBytes());
-                case Place.File(Path path) -> FileSide.destination(path, source.sizeBytes());
+                case Place.File(Path path) -> {
+                    if (from instanceof Place.File(Path origin)
+                            && Files.exists(path)
+                            && Files.isSameFile(origin, path)) {
+                        throw new IOException(path + " is the source itself");
+                    }
+                    yield FileSide.destination(path, source.sizeBytes());
+                }
             };
             opened = true;
             return new Copy(source, destination, settings);

@@ -30,6 +30,9 @@ final class FileSide implements CopySide {
     /** Of a destination. */
     private final @Nullable WriteBehind behind;
 
+    /** Of a destination: all is written and safe. */
+    private volatile boolean whole;
+
     private final ExecutorService threads = Executors.newFixedThreadPool(
             Math.clamp(Runtime.getRuntime().availableProcessors(), 2, 8),
             Thread.ofPlatform().name("file-", 0).daemon().factory());
@@ -70,7 +73,7 @@ final class FileSide implements CopySide {
                 // At once: a file that grows with each piece is slower to write.
                 channel.write(ByteBuffer.allocate(1), sizeBytes - 1);
             }
-            return new FileSide(channel, sizeBytes, null, WriteBehind.open(path));
+            return new FileSide(channel, sizeBytes, null, WriteBehind.openIfPossible(path));
         } catch (IOException e) {
             channel.close();
             throw e;
@@ -159,18 +162,22 @@ final class FileSide implements CopySide {
 
     @Override
     public CompletableFuture<Void> flush() {
-        return async(() -> channel.force(true));
+        return async(() -> {
+            channel.force(true);
+            whole = true;
+        });
     }
 
+    /** A destination that was not made safe is left empty: of its full size it would look like the whole. */
     @Override
     public void close() throws IOException {
         threads.close();
-        channel.close();
-        if (holes != null) {
-            holes.close();
-        }
-        if (behind != null) {
-            behind.close();
+        try (channel;
+                holes;
+                behind) {
+            if (holes == null && !whole) {
+                channel.truncate(0);
+            }
         }
     }
 }

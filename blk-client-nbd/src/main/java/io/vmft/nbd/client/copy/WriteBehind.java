@@ -18,6 +18,9 @@ final class WriteBehind implements AutoCloseable {
     /** So much may be on its way to the disk before whoever writes more waits for the oldest. */
     private static final long MOST_BYTES = 32 << 20;
 
+    /** Less is not worth a request to the disk of its own. */
+    private static final int LEAST_BYTES = 64 << 10;
+
     private static final int START = 2;
     private static final int START_AND_WAIT = 1 | START | 4;
     private static final int DONT_NEED = 4;
@@ -49,12 +52,20 @@ final class WriteBehind implements AutoCloseable {
         this.file = file;
     }
 
-    static WriteBehind open(Path path) throws IOException {
-        return new WriteBehind(OwnDescriptor.open(path));
+    /** Null where the file cannot be opened to read it: it is written all the same. */
+    static @Nullable WriteBehind openIfPossible(Path path) {
+        try {
+            return new WriteBehind(OwnDescriptor.open(path));
+        } catch (IOException _) {
+            return null;
+        }
     }
 
-    /** Takes note of what was written. May wait for the disk. */
+    /** Takes note of what was written; little is left to the system. May wait for the disk. */
     void written(long offset, long lengthBytes) {
+        if (lengthBytes < LEAST_BYTES) {
+            return;
+        }
         syncRange(offset, lengthBytes, START);
         for (Range oldest = add(offset, lengthBytes); oldest != null; oldest = takeOverMost()) {
             syncRange(oldest.offset(), oldest.lengthBytes(), START_AND_WAIT);

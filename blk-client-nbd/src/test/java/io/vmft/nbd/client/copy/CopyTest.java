@@ -97,12 +97,21 @@ class CopyTest {
     }
 
     @Test
+    void aFileIsNotCopiedOntoItself() throws IOException {
+        Path from = Files.write(folder.resolve("from"), new byte[] {1, 2, 3, 4});
+        Path link = Files.createSymbolicLink(folder.resolve("link"), from);
+        assertThatThrownBy(() -> copy(from, link, Copy.Settings.DEFAULT)).hasMessageContaining("the source itself");
+        assertThat(from).hasBinaryContent(new byte[] {1, 2, 3, 4});
+    }
+
+    @Test
     void aSourceThatShrinksIsNamed() throws IOException {
         Path from = Files.write(folder.resolve("from"), new byte[] {1, 2, 3, 4});
         try (Copy copy = copy(from, folder.resolve("to"), Copy.Settings.DEFAULT)) {
             Files.write(from, new byte[] {1, 2});
             assertThatThrownBy(() -> copy.run(_ -> {})).hasMessageContaining("became shorter");
         }
+        assertThat(folder.resolve("to")).as("what is not whole").isEmptyFile();
     }
 
     @Test
