@@ -11,6 +11,7 @@ import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.List;
@@ -119,7 +120,9 @@ public final class CopyBench implements Bench {
         for (int round = 0; round <= settings.rounds(); round++) {
             progress.printf("%s: round %d of %d%n", each.name(), round, settings.rounds());
             progress.flush();
-            for (Program program : Program.values()) {
+            List<Program> order = new ArrayList<>(List.of(Program.values()));
+            Collections.rotate(order, round);
+            for (Program program : order) {
                 double taken = once(program, each, image, copy, folder);
                 if (round > 0) { // the first fills the page cache
                     seconds.computeIfAbsent(program, _ -> new ArrayList<>()).add(taken);
