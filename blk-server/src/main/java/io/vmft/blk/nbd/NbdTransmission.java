@@ -143,16 +143,19 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     }
 
     private void read(ChannelHandlerContext ctx, NbdRequest.Read read) {
+        boolean isOnePiece = read.lengthBytes() <= readPieceBytes();
+        boolean isSplit = !isOnePiece && requests.mayFragment(read);
         FileRegion region = regionOf(ctx, read);
         copyTimed = region != null;
         if (region != null) {
-            if (longReads.next() == LongReadWay.Way.SEND_FILE || !isCopiedInPieces(read)) {
+            // What may not be split would be copied into memory whole.
+            if (longReads.next() == LongReadWay.Way.SEND_FILE || !(isOnePiece || isSplit)) {
                 sendFromFile(ctx, read, region);
                 return;
             }
             region.release();
         }
-        if (read.lengthBytes() <= readPieceBytes() || !requests.mayFragment(read)) {
+        if (!isSplit) {
             runOrHandOver(ctx, read, null, readPace);
             return;
         }
@@ -160,11 +163,6 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         openReadOffset = read.offset();
         openReadBytes = read.lengthBytes();
         continueRead(ctx);
-    }
-
-    /** Whether copying a read takes no more memory at a time than a piece. */
-    private boolean isCopiedInPieces(NbdRequest.Read read) {
-        return read.lengthBytes() <= readPieceBytes() || requests.mayFragment(read);
     }
 
     /** Slow storage is given many short pieces at a time. */

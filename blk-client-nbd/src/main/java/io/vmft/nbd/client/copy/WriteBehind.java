@@ -25,22 +25,16 @@ final class WriteBehind implements AutoCloseable {
     private static final int START_AND_WAIT = 1 | START | 4;
     private static final int DONT_NEED = 4;
 
-    private static final MethodHandle SYNC_RANGE = OwnDescriptor.function(
-            "sync_file_range",
-            FunctionDescriptor.of(
-                    ValueLayout.JAVA_INT,
-                    ValueLayout.JAVA_INT,
-                    ValueLayout.JAVA_LONG,
-                    ValueLayout.JAVA_LONG,
-                    ValueLayout.JAVA_INT));
-    private static final MethodHandle ADVISE = OwnDescriptor.function(
-            "posix_fadvise",
-            FunctionDescriptor.of(
-                    ValueLayout.JAVA_INT,
-                    ValueLayout.JAVA_INT,
-                    ValueLayout.JAVA_LONG,
-                    ValueLayout.JAVA_LONG,
-                    ValueLayout.JAVA_INT));
+    /** Descriptor, offset, length and flags or advice. */
+    private static final FunctionDescriptor OF_A_RANGE = FunctionDescriptor.of(
+            ValueLayout.JAVA_INT,
+            ValueLayout.JAVA_INT,
+            ValueLayout.JAVA_LONG,
+            ValueLayout.JAVA_LONG,
+            ValueLayout.JAVA_INT);
+
+    private static final MethodHandle SYNC_RANGE = OwnDescriptor.function("sync_file_range", OF_A_RANGE);
+    private static final MethodHandle ADVISE = OwnDescriptor.function("posix_fadvise", OF_A_RANGE);
 
     private record Range(long offset, long lengthBytes) {}
 
