@@ -7,6 +7,7 @@ import io.netty.handler.ssl.SslContext;
 import io.vmft.nbd.client.tls.ClientTls;
 import io.vmft.proto.nbd.NbdClientDecoder;
 import io.vmft.proto.nbd.NbdRequest;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.util.List;
 import java.util.Map;
@@ -14,9 +15,12 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongFunction;
+import java.util.regex.Pattern;
 
 /** One connection to one export. Thread-safe. */
 final class Connection {
+    private static final Pattern SYSTEM_CALL = Pattern.compile("^\\w+\\(\\.\\.\\) failed with error\\(-?\\d+\\): ");
+
     private final Channel channel;
     private final NbdExport export;
     private final Map<Integer, String> contexts;
@@ -76,9 +80,18 @@ final class Connection {
                 Transport.connect(uri.addresses().getFirst(), (int) ClientHandshake.DEADLINE.toMillis(), handlers);
         var _ = connected.addListener(done -> {
             if (!done.isSuccess()) {
-                goal.fail(new IOException(done.cause().getMessage(), done.cause()));
+                goal.fail(new IOException(notConnected(done.cause()), done.cause()));
             }
         });
+    }
+
+    /** In an operator's words; Netty's name the system call, and nothing at all where there is no such socket. */
+    private static String notConnected(Throwable cause) {
+        if (cause instanceof FileNotFoundException) {
+            return "there is no such socket";
+        }
+        String message = cause.getMessage();
+        return message == null ? cause.toString() : SYSTEM_CALL.matcher(message).replaceFirst("");
     }
 
     NbdExport export() {

@@ -6,6 +6,7 @@ import io.vmft.blk.nbd.NbdLimits;
 import io.vmft.blk.tls.TlsSettings;
 import io.vmft.config.ConfigException;
 import io.vmft.config.InvalidValueException;
+import io.vmft.config.log.StderrLogging;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
@@ -132,9 +133,7 @@ public final class BlkServerMain implements Callable<Integer> {
     private BlkServerMain() {}
 
     public static void main(String[] arguments) {
-        if (System.getProperty("logback.configurationFile") == null) {
-            System.setProperty("logback.configurationFile", "io/vmft/blk/server/logback.xml");
-        }
+        System.setProperty(StderrLogging.EXCEPTIONS, "short");
         System.exit(commandLine().execute(arguments));
     }
 

@@ -40,16 +40,16 @@ final class CopyCommand implements Callable<Integer> {
     @Option(
             names = "--requests",
             paramLabel = "N",
-            defaultValue = "8",
+            defaultValue = "32",
             description = "Under way at a time (default: ${DEFAULT-VALUE}).")
     private int requests;
 
     @Option(
             names = "--request-size",
             paramLabel = "SIZE",
-            defaultValue = "1M",
+            defaultValue = "256K",
             description = "A power of two from 4K to 32M (default: ${DEFAULT-VALUE}).")
-    private ByteCount requestSize = new ByteCount(1 << 20);
+    private ByteCount requestSize = new ByteCount(256 << 10);
 
     @Option(names = "--progress", description = "Show it where stderr is no terminal, too.")
     private boolean progress;

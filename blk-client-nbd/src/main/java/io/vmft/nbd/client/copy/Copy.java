@@ -45,7 +45,7 @@ public final class Copy implements AutoCloseable {
      * @param requestBytes how long one is
      */
     public record Settings(int requests, int requestBytes) {
-        public static final Settings DEFAULT = new Settings(8, 1 << 20);
+        public static final Settings DEFAULT = new Settings(32, 256 << 10);
 
         public Settings {
             if (requests < 1 || requests > 1024) {

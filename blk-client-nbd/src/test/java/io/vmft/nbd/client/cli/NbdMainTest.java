@@ -39,6 +39,20 @@ class NbdMainTest {
                 .hasLineCount(1);
     }
 
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "nbd+unix:///?socket=/nonexistent.sock | there is no such socket",
+                "nbd://127.0.0.1:1/ | Connection refused: /127.0.0.1:1"
+            })
+    void aServerThatIsNotThereIsToldInOneLine(String uri, String words) {
+        StringWriter err = new StringWriter();
+        CommandLine command = NbdMain.commandLine().setErr(new PrintWriter(err));
+        assertThat(command.execute("info", uri)).isEqualTo(1);
+        assertThat(err.toString().strip()).isEqualTo("vmft nbd: " + uri + ": " + words);
+    }
+
     @Test
     void progressIsOneLine() {
         assertThat(ProgressBar.line(2L << 30, 1L << 30, 1_000_000_000))
