@@ -9,10 +9,14 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
-/** Many epochs: the pause and the memory of every process in tenths of the run, the last beside the second. */
+/**
+ * Many epochs: the pause and the memory of every process in tenths of the run, the last beside the second. After each tenth the bare command is
+ * measured on a second VM, while the first stands still: a pause that grew as much as that did is the machine's.
+ */
 final class DriftRow {
     private static final int PARTS = 10;
     private static final int POLL_SECONDS = 5;
+    private static final long FLOOR_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final double PAUSE_GROWTH = 1.15;
     private static final double MEMORY_GROWTH = 1.1;
 
@@ -20,43 +24,66 @@ final class DriftRow {
 
     static List<Result> run(Ground ground, BlockServer storage, GuestKind kind, BenchSettings settings, PrintWriter out)
             throws IOException, InterruptedException {
+        BareVm bare = BareVm.start(ground, storage.nbd(), kind, "bare");
         EngineVm vm = EngineVm.protect(ground, storage, kind, "vm");
+        bare.stop();
+        List<Double> floors = new ArrayList<>();
         List<Double> pauses = new ArrayList<>();
         List<Double> primary = new ArrayList<>();
         List<Double> standby = new ArrayList<>();
         List<Double> server = new ArrayList<>();
-        vm.epochs();
         for (int part = 1; part <= PARTS; part++) {
+            vm.epochs();
             List<Long> nanos = new ArrayList<>();
             while (nanos.size() < settings.epochs() / PARTS) {
                 TimeUnit.SECONDS.sleep(POLL_SECONDS);
                 vm.epochs().forEach(each -> nanos.add(each.pause()));
             }
             pauses.add(Percentile.millis(nanos, 50));
+            floors.add(floor(bare, vm, kind));
             primary.add(vm.primary().residentBytes() / 1048576.0);
             standby.add(vm.standby().residentBytes() / 1048576.0);
             server.add(storage.process().residentBytes() / 1048576.0);
             out.printf(
-                    "drift: part %d of %d: %d epochs, pause %.3f ms, primary %.0f, standby %.0f, blk-server %.0f MiB%n",
+                    "drift: part %d of %d: %d epochs, pause %.3f ms, floor %.3f ms, primary %.0f, standby %.0f, blk-server %.0f MiB%n",
                     part,
                     PARTS,
                     nanos.size(),
                     pauses.getLast(),
+                    floors.getLast(),
                     primary.getLast(),
                     standby.getLast(),
                     server.getLast());
             out.flush();
         }
         vm.end();
+        bare.close();
+        List<Double> ratios = new ArrayList<>();
+        for (int part = 0; part < PARTS; part++) {
+            ratios.add(pauses.get(part) / floors.get(part));
+        }
         return List.of(
                 Result.of("drift/pause", "ms", pauses),
-                growth("drift/pause-growth", pauses, PAUSE_GROWTH),
+                Result.of("drift/floor", "ms", floors),
+                Result.of("drift/pause-vs-floor", "ratio", ratios),
+                growth("drift/pause-vs-floor-growth", ratios, PAUSE_GROWTH),
                 Result.of("drift/primary", "MiB", primary),
                 growth("drift/primary-growth", primary, MEMORY_GROWTH),
                 Result.of("drift/standby", "MiB", standby),
                 growth("drift/standby-growth", standby, MEMORY_GROWTH),
                 Result.of("drift/blk-server", "MiB", server),
                 growth("drift/blk-server-growth", server, MEMORY_GROWTH));
+    }
+
+    /** The bare command's median pause now, in milliseconds; the protected VM stands still meanwhile, and goes on. */
+    private static double floor(BareVm bare, EngineVm vm, GuestKind kind) throws IOException, InterruptedException {
+        vm.pause();
+        bare.cont();
+        double median =
+                Percentile.millis(bare.pauses(TimeUnit.MILLISECONDS.toNanos(kind.epochMillis()), FLOOR_NANOS), 50);
+        bare.stop();
+        vm.resume();
+        return median;
     }
 
     /** The first part is the start's. */
