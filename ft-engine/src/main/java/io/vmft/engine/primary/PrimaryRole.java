@@ -364,6 +364,10 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
         goingSolo = null;
         record = now;
         checkDataOf(record);
+        if (storageLoss != null) {
+            // Granted before the loss, answered after it: held output may show what the disk does not have any more.
+            return;
+        }
         vm.network().open();
         log.warn("{}: generation {}: UNPROTECTED, running alone", context.vm(), record.getGeneration());
     }
