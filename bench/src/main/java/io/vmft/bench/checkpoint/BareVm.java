@@ -71,7 +71,7 @@ final class BareVm implements AutoCloseable {
         } catch (ConfigException e) {
             throw new IOException(e.getMessage(), e);
         }
-        if (kind.linux()) {
+        if (kind.isLinux()) {
             ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
             server.bind(UnixDomainSocketAddress.of(runtime.nicSocket(0)));
             network = server;

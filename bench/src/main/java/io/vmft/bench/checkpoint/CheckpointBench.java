@@ -33,12 +33,12 @@ public final class CheckpointBench implements Bench {
 
     /** Short epochs: what grows with their number shows sooner. */
     private static final GuestKind DRIFTING =
-            GuestKind.linux("drift", "vmft.load=16").withEpoch(5);
+            GuestKind.linux("drift", "vmft.load=16").with("epoch", "5ms");
 
     private static final List<Named> ROWS = List.of(
             pause(GuestKind.linux("linux", "vmft.load=16"), false),
-            pause(GuestKind.linux("linux-legacy-virtio", "vmft.load=16").withLegacyVirtio(), false),
-            pause(GuestKind.linux("linux-nice", "vmft.load=16").with("nice: -10"), false),
+            pause(GuestKind.legacyLinux("linux-legacy-virtio", "vmft.load=16"), false),
+            pause(GuestKind.linux("linux-nice", "vmft.load=16").with("nice", "-10"), false),
             pause(GuestKind.writer("test-guest", "tcg", 64, BUSY_PAGES, 1000), false),
             pause(GuestKind.writer("test-guest-kvm", "kvm", 64, BUSY_PAGES, 1000), true),
             dirty(GuestKind.writer("dirty", "tcg", 256, MANY_PAGES, 0), false),

@@ -1,6 +1,8 @@
 package io.vmft.bench.checkpoint;
 
 import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
 
 /**
  * A guest to measure.
@@ -9,32 +11,54 @@ import java.nio.file.Path;
  * @param memoryMib its RAM
  * @param accelerator {@code kvm} or {@code tcg}
  * @param append kernel command line
- * @param epochMillis how long an epoch lasts
- * @param settings a line for its {@code protection} section, or none
- * @param legacyVirtio its virtio devices speak the interface from before virtio 1.0 only
- * @param linux Debian's kernel with a virtio disk and a virtio network card; else the test guest, which has neither and writes memory for ever
+ * @param devices what it has beside a console; with any it is Debian's kernel, else the test guest, which writes memory for ever
+ * @param protection settings of its {@code protection} section, by key
  */
 record GuestKind(
         String name,
         int memoryMib,
         String accelerator,
         String append,
-        int epochMillis,
-        String settings,
-        boolean linux,
-        boolean legacyVirtio) {
+        Devices devices,
+        Map<String, String> protection) {
+    enum Devices {
+        NONE,
+        /** A disk and a network card. */
+        VIRTIO,
+        /** The same, which speak the interface from before virtio 1.0 only. */
+        LEGACY_VIRTIO
+    }
+
+    private static final Map<String, String> PROTECTION = Map.of("epoch", CheckpointBench.EPOCH_MILLIS + "ms");
+
+    GuestKind {
+        protection = Map.copyOf(protection);
+    }
+
     /** Linux under TCG. */
     static GuestKind linux(String name, String words) {
+        return linux(name, words, Devices.VIRTIO, Ground.GUEST_ADDRESS);
+    }
+
+    /** The same with older devices. */
+    static GuestKind legacyLinux(String name, String words) {
+        return linux(name, words, Devices.LEGACY_VIRTIO, Ground.GUEST_ADDRESS);
+    }
+
+    /** The same at another address on the network, for a second VM beside the first. */
+    static GuestKind linuxAt(String name, String words, String address) {
+        return linux(name, words, Devices.VIRTIO, address);
+    }
+
+    private static GuestKind linux(String name, String words, Devices devices, String address) {
         return new GuestKind(
                 name,
                 256,
                 "tcg",
                 "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr random.trust_cpu=on " + words
-                        + " vmft.ip=" + Ground.GUEST_ADDRESS + "/24",
-                CheckpointBench.EPOCH_MILLIS,
-                "",
-                true,
-                false);
+                        + " vmft.ip=" + address + "/24",
+                devices,
+                PROTECTION);
     }
 
     /** The guest that writes one word in each of {@code pages} pages in turn. */
@@ -44,42 +68,27 @@ record GuestKind(
                 memoryMib,
                 accelerator,
                 "report=1000000000 pages=" + pages + " pace=" + pace,
-                CheckpointBench.EPOCH_MILLIS,
-                "",
-                false,
-                false);
+                Devices.NONE,
+                PROTECTION);
     }
 
-    /** Another address on the network, for a second VM beside the first. */
-    GuestKind at(String address) {
-        return new GuestKind(
-                name,
-                memoryMib,
-                accelerator,
-                append.replace(Ground.GUEST_ADDRESS, address),
-                epochMillis,
-                settings,
-                linux,
-                legacyVirtio);
+    /** With another setting, or another value of one, in its {@code protection} section. */
+    GuestKind with(String key, String value) {
+        Map<String, String> changed = new HashMap<>(protection);
+        changed.put(key, value);
+        return new GuestKind(name, memoryMib, accelerator, append, devices, changed);
     }
 
-    GuestKind withLegacyVirtio() {
-        return new GuestKind(name, memoryMib, accelerator, append, epochMillis, settings, linux, true);
-    }
-
-    GuestKind with(String line) {
-        return new GuestKind(name, memoryMib, accelerator, append, epochMillis, line, linux, legacyVirtio);
-    }
-
-    GuestKind withEpoch(int millis) {
-        return new GuestKind(name, memoryMib, accelerator, append, millis, settings, linux, legacyVirtio);
+    /** Whether it runs Debian's kernel. */
+    boolean isLinux() {
+        return devices != Devices.NONE;
     }
 
     /**
      * Its description for an engine.
      *
      * @param volume the disk's name at the block server
-     * @param more lines for its {@code protection} section
+     * @param more a line for its {@code protection} section
      */
     String yaml(String vm, String volume, String nbd, String control, String tap, Path serial, String more) {
         return """
@@ -93,7 +102,6 @@ record GuestKind(
                 serial: '%s'
                 %s%s
                 protection:
-                  epoch: %dms
                 %s
                 """.formatted(
                 vm,
@@ -103,10 +111,11 @@ record GuestKind(
                 accelerator.equals("kvm") ? "cpu_model: host,-arch-capabilities\n" : "",
                 nbd,
                 control,
-                linux ? Artifacts.linuxKernel() : Artifacts.testGuest(),
+                isLinux() ? Artifacts.linuxKernel() : Artifacts.testGuest(),
                 append,
                 serial,
-                linux ? """
+                isLinux()
+                        ? """
                                 initrd: '%s'
                                 disks:
                                   - volume: %s
@@ -114,9 +123,16 @@ record GuestKind(
                                   - mac: 52:54:00:76:6d:%02x
                                     tap: %s
                                     bridge: %s
-                                """.formatted(Artifacts.linuxInitrd(), volume, vm.hashCode() & 0xff, tap, Ground.BRIDGE) : "",
-                legacyVirtio ? "qemu_args: [-global, virtio-pci.disable-modern=on]" : "",
-                epochMillis,
-                (more + "\n" + settings).indent(2).stripTrailing());
+                                """.formatted(Artifacts.linuxInitrd(), volume, vm.hashCode() & 0xff, tap, Ground.BRIDGE)
+                        : "",
+                devices == Devices.LEGACY_VIRTIO ? "qemu_args: [-global, virtio-pci.disable-modern=on]" : "",
+                protectionLines(more));
+    }
+
+    private String protectionLines(String more) {
+        StringBuilder lines = new StringBuilder(more);
+        protection.forEach(
+                (key, value) -> lines.append('\n').append(key).append(": ").append(value));
+        return lines.toString().indent(2).stripTrailing();
     }
 }

@@ -20,6 +20,7 @@ import java.util.regex.Pattern;
  */
 final class RedisRow {
     private static final double TARGET = 0.7;
+    private static final String WORK = "vmft.work=redis";
     private static final String ALONE_ADDRESS = "10.78.0.101";
     private static final int CLIENTS = 200;
     private static final int PIPELINE = 32;
@@ -59,9 +60,8 @@ final class RedisRow {
 
     static List<Result> run(Ground ground, BlockServer storage, BenchSettings settings, PrintWriter out)
             throws IOException, InterruptedException {
-        GuestKind kind = GuestKind.linux("redis", "vmft.work=redis");
-        EngineVm alone = EngineVm.alone(ground, storage, kind.at(ALONE_ADDRESS), "bare");
-        EngineVm guarded = EngineVm.protect(ground, storage, kind, "vm");
+        EngineVm alone = EngineVm.alone(ground, storage, GuestKind.linuxAt("redis", WORK, ALONE_ADDRESS), "bare");
+        EngineVm guarded = EngineVm.protect(ground, storage, GuestKind.linux("redis", WORK), "vm");
         awaitRedis(ground, ALONE_ADDRESS);
         awaitRedis(ground, Ground.GUEST_ADDRESS);
         alone.pause();

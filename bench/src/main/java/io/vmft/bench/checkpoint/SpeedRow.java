@@ -37,7 +37,7 @@ final class SpeedRow {
         String name = kind.name();
         out.println(name + ": booting and protecting");
         out.flush();
-        String nbd = kind.linux() ? QemuNbd.serve(ground, "bare") : storage.nbd();
+        String nbd = kind.isLinux() ? QemuNbd.serve(ground, "bare") : storage.nbd();
         BareVm bare = BareVm.start(ground, nbd, kind, "bare");
         EngineVm vm = EngineVm.protect(ground, storage, kind, "vm");
         counter.read(bare.serial(), bare.ram());

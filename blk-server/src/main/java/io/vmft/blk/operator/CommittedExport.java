@@ -6,7 +6,6 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.vmft.blk.export.BlockStatus;
 import io.vmft.blk.export.ExportRefusedException;
-import io.vmft.blk.inspect.Pace;
 import io.vmft.blk.volume.CommittedView;
 import io.vmft.blk.volume.VolumeTable;
 import io.vmft.proto.blk.v1.ExportData;
@@ -58,7 +57,7 @@ final class CommittedExport implements AutoCloseable {
                 }
             }
             if (unwanted.getAsBoolean()) {
-                throw new Pace.UnwantedException();
+                throw new ReadThrottle.UnwantedException();
             }
         }
     }
@@ -67,7 +66,7 @@ final class CommittedExport implements AutoCloseable {
     private static void awaitReady(ServerCallStreamObserver<ExportReply> to, BooleanSupplier unwanted) {
         while (!to.isReady()) {
             if (unwanted.getAsBoolean()) {
-                throw new Pace.UnwantedException();
+                throw new ReadThrottle.UnwantedException();
             }
             LockSupport.parkNanos(WAIT_NANOS);
         }

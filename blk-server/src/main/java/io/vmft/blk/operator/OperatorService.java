@@ -9,7 +9,6 @@ import io.vmft.blk.control.Coordinator.Outcome;
 import io.vmft.blk.export.ExportRefusedException;
 import io.vmft.blk.inspect.Findings;
 import io.vmft.blk.inspect.LiveData;
-import io.vmft.blk.inspect.Pace;
 import io.vmft.blk.volume.VolumeTable;
 import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.ArbiterReply;
@@ -85,14 +84,14 @@ public final class OperatorService extends OperatorGrpc.OperatorImplBase impleme
         read(observer, unwanted -> {
             Findings findings = new Findings(finding ->
                     observer.onNext(CheckReply.newBuilder().setFinding(finding).build()));
-            String lookedAt = data.check(findings, new Pace(READ_BYTES_PER_SECOND, unwanted));
+            String lookedAt = data.check(findings, new ReadThrottle(READ_BYTES_PER_SECOND, unwanted));
             observer.onNext(CheckReply.newBuilder().setLookedAt(lookedAt).build());
         });
     }
 
     @Override
     public void listJournal(ListJournalRequest request, StreamObserver<JournalReply> observer) {
-        read(observer, unwanted -> data.list(observer::onNext, new Pace(READ_BYTES_PER_SECOND, unwanted)));
+        read(observer, unwanted -> data.list(observer::onNext, new ReadThrottle(READ_BYTES_PER_SECOND, unwanted)));
     }
 
     @Override
@@ -102,7 +101,7 @@ public final class OperatorService extends OperatorGrpc.OperatorImplBase impleme
                 export.sendTo(
                         (ServerCallStreamObserver<ExportReply>) observer,
                         unwanted,
-                        new Pace(READ_BYTES_PER_SECOND, unwanted));
+                        new ReadThrottle(READ_BYTES_PER_SECOND, unwanted));
             }
         });
     }
@@ -122,7 +121,7 @@ public final class OperatorService extends OperatorGrpc.OperatorImplBase impleme
         try {
             work.run(() -> closed || call.isCancelled());
             observer.onCompleted();
-        } catch (Pace.UnwantedException e) {
+        } catch (ReadThrottle.UnwantedException e) {
             observer.onError(Status.CANCELLED.withDescription("ended early").asRuntimeException());
         } catch (ExportRefusedException e) {
             observer.onError(

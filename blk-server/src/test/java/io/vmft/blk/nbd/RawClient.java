@@ -165,12 +165,67 @@ final class RawClient implements Closeable {
         expect("67446698 00000000 %016x".formatted(cookie));
     }
 
-    /** Takes an error chunk; returns its error number and message. */
-    String takeError(int cookie) throws IOException {
-        expect("668e33ef 0001 8001 %016x".formatted(cookie));
-        in.readInt();
+    /** What stands before the payload of a structured reply's chunk. */
+    private record ChunkHeader(int flags, int type, long cookie, int payloadBytes) {
+        /** Nothing more comes for its request. */
+        boolean isLast() {
+            return flags == 1;
+        }
+
+        boolean isData() {
+            return type == 0x0001;
+        }
+
+        boolean isError() {
+            return type == 0x8001;
+        }
+    }
+
+    private ChunkHeader takeChunkHeader() throws IOException {
+        expect("668e33ef");
+        return new ChunkHeader(in.readUnsignedShort(), in.readUnsignedShort(), in.readLong(), in.readInt());
+    }
+
+    private ChunkHeader takeChunkHeader(int cookie) throws IOException {
+        ChunkHeader chunk = takeChunkHeader();
+        if (chunk.cookie() != cookie) {
+            throw new AssertionError("a chunk of request " + chunk.cookie() + " instead of " + cookie);
+        }
+        return chunk;
+    }
+
+    /**
+     * Takes the payload of a read's chunk, its data to where it belongs.
+     *
+     * @param offset of the whole read
+     * @return how many bytes of data came; 0 with an empty chunk, which may only be the last
+     */
+    private int takeData(ChunkHeader chunk, byte[] read, long offset) throws IOException {
+        if (chunk.isData()) {
+            int index = (int) (in.readLong() - offset);
+            int lengthBytes = chunk.payloadBytes() - 8;
+            in.readFully(read, index, lengthBytes);
+            return lengthBytes;
+        }
+        if (!chunk.isLast() || chunk.payloadBytes() != 0) {
+            throw new AssertionError("a chunk that is no data: " + chunk);
+        }
+        return 0;
+    }
+
+    /** Takes the payload of an error chunk; returns its error number and message. */
+    private String takeErrorPayload() throws IOException {
         int error = in.readInt();
         return error + " " + new String(in.readNBytes(in.readUnsignedShort()), StandardCharsets.UTF_8);
+    }
+
+    /** Takes an error chunk; returns its error number and message. */
+    String takeError(int cookie) throws IOException {
+        ChunkHeader chunk = takeChunkHeader(cookie);
+        if (!chunk.isError() || !chunk.isLast()) {
+            throw new AssertionError("not the error that ends a request: " + chunk);
+        }
+        return takeErrorPayload();
     }
 
     /** Takes the data chunks of a read, in whatever order they come, up to the last one, which may be empty. */
@@ -178,19 +233,9 @@ final class RawClient implements Closeable {
         byte[] data = new byte[lengthBytes];
         int left = lengthBytes;
         while (true) {
-            expect("668e33ef");
-            boolean done = in.readShort() == 1;
-            boolean isData = in.readShort() == 1;
-            expect("%016x".formatted(cookie));
-            int payload = in.readInt();
-            if (isData) {
-                int index = (int) (in.readLong() - offset);
-                in.readFully(data, index, payload - 8);
-                left -= payload - 8;
-            } else if (!done || payload != 0) {
-                throw new AssertionError("a chunk that is no data, of " + payload + " bytes");
-            }
-            if (done) {
+            ChunkHeader chunk = takeChunkHeader(cookie);
+            left -= takeData(chunk, data, offset);
+            if (chunk.isLast()) {
                 if (left != 0) {
                     throw new AssertionError(left + " bytes are missing");
                 }
@@ -205,47 +250,32 @@ final class RawClient implements Closeable {
      * @return the cookie of a read that is done; -1: it has more chunks
      */
     int takeChunkOfAny(List<byte[]> reads, int[] offsets) throws IOException {
-        expect("668e33ef");
-        boolean done = in.readShort() == 1;
-        boolean isData = in.readShort() == 1;
-        int cookie = (int) in.readLong();
-        int payload = in.readInt();
-        if (isData) {
-            int index = (int) (in.readLong() - offsets[cookie]);
-            in.readFully(reads.get(cookie), index, payload - 8);
-        } else if (payload != 0) {
-            throw new AssertionError("a chunk that is no data, of " + payload + " bytes");
-        }
-        return done ? cookie : -1;
+        ChunkHeader chunk = takeChunkHeader();
+        int cookie = (int) chunk.cookie();
+        takeData(chunk, reads.get(cookie), offsets[cookie]);
+        return chunk.isLast() ? cookie : -1;
     }
 
     /** Takes chunks of any reads, which may be answered in any order, until so much data has come. */
     void takeDataOfAnyRead(long lengthBytes) throws IOException {
         for (long left = lengthBytes; left > 0; ) {
-            expect("668e33ef");
-            boolean isData = take(4).endsWith("0001");
-            take(8);
-            int payload = in.readInt();
-            in.skipNBytes(payload);
-            left -= isData ? payload - 8 : 0;
+            ChunkHeader chunk = takeChunkHeader();
+            in.skipNBytes(chunk.payloadBytes());
+            left -= chunk.isData() ? chunk.payloadBytes() - 8 : 0;
         }
     }
 
     /** Takes data chunks of a read up to the error chunk that ends it. */
     String takeErrorAfterData(int cookie) throws IOException {
         while (true) {
-            expect("668e33ef");
-            String kind = take(4);
-            expect("%016x".formatted(cookie));
-            int payload = in.readInt();
-            if (kind.equals("00018001")) {
-                int error = in.readInt();
-                return error + " " + new String(in.readNBytes(in.readUnsignedShort()), StandardCharsets.UTF_8);
+            ChunkHeader chunk = takeChunkHeader(cookie);
+            if (chunk.isError() && chunk.isLast()) {
+                return takeErrorPayload();
             }
-            if (!kind.equals("00000001")) {
-                throw new AssertionError("a chunk of kind " + kind);
+            if (!chunk.isData() || chunk.isLast()) {
+                throw new AssertionError("neither data with more to come nor the error that ends it: " + chunk);
             }
-            in.readNBytes(payload);
+            in.skipNBytes(chunk.payloadBytes());
         }
     }
 

@@ -4,7 +4,6 @@ import io.vmft.engine.EngineContext;
 import io.vmft.engine.EngineException;
 import io.vmft.engine.EngineStatus;
 import io.vmft.engine.Role;
-import io.vmft.engine.blk.BlkControl;
 import io.vmft.engine.config.Endpoint.HostPort;
 import io.vmft.engine.epoch.EpochStats;
 import io.vmft.engine.epoch.EpochTimes;
@@ -15,10 +14,7 @@ import io.vmft.engine.vm.VmEvents;
 import io.vmft.kvm.Chunk;
 import io.vmft.kvm.Harvest;
 import io.vmft.proto.blk.v1.ArbiterRecord;
-import io.vmft.proto.blk.v1.ArbiterReply;
-import io.vmft.proto.blk.v1.GoSoloRequest;
 import io.vmft.proto.blk.v1.Mode;
-import io.vmft.proto.blk.v1.Refusal;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -49,7 +45,6 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
 
     private static final Logger log = LoggerFactory.getLogger(PrimaryRole.class);
     private static final long LOOK_MILLIS = 1000;
-    private static final long STORAGE_RETRY_MILLIS = 200;
 
     private final EngineContext context;
     private final GuestVm vm;
@@ -68,8 +63,10 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     private @Nullable String fencedBy;
     private @Nullable String networkFailure;
     private @Nullable StorageLoss storageLoss;
+    /** From the loss of a backup until the arbiter let the VM go on alone; it stays when that never comes. */
+    private @Nullable GoingSolo goingSolo;
+
     private boolean looking;
-    private boolean goingSolo;
     private boolean paused;
     private boolean over;
     private final CompletableFuture<Void> gone = new CompletableFuture<>();
@@ -124,7 +121,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             return CompletableFuture.failedFuture(new EngineException(
                     context.vm() + ": cannot be protected, its network is broken: " + networkFailure));
         }
-        if (over || storageLoss != null || goingSolo || paused || asked != null) {
+        if (over || storageLoss != null || goingSolo != null || paused || asked != null) {
             return CompletableFuture.failedFuture(new EngineException(
                     context.vm() + ": cannot start to protect now, something else is under way; ask again"));
         }
@@ -142,7 +139,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             return CompletableFuture.failedFuture(new EngineException(context.vm() + ": is paused already"));
         }
         ProtectionSession current = session;
-        if (goingSolo || storageLoss != null || (current != null && !current.isProtected())) {
+        if (goingSolo != null || storageLoss != null || (current != null && !current.isProtected())) {
             return CompletableFuture.failedFuture(new EngineException(
                     context.vm() + ": cannot be paused while protection begins or ends; ask again"));
         }
@@ -192,7 +189,9 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                                 ? "paused"
                                 : vm.diskTrouble() != null
                                         ? "stands still: " + vm.diskTrouble()
-                                        : goingSolo ? "going solo" : current == null ? "running" : current.describe(),
+                                        : goingSolo != null
+                                                ? "going solo"
+                                                : current == null ? "running" : current.describe(),
                 record.getGeneration(),
                 current == null ? 0 : current.openEpoch(),
                 current == null ? record.getCommittedEpoch() : current.committedEpoch(),
@@ -279,7 +278,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
         if (protection.auto()
                 && !protection.standbys().isEmpty()
                 && session == null
-                && !goingSolo
+                && goingSolo == null
                 && !paused
                 && networkFailure == null
                 && stopReason == null) {
@@ -344,62 +343,38 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     }
 
     private void goSolo(String reason) {
-        goingSolo = true;
         log.warn(
                 "{}: generation {}: lost the backup: {}; asking to go on alone",
                 context.vm(),
                 record.getGeneration(),
                 reason);
-        askToGoSolo(reason);
+        goingSolo = new GoingSolo(context, record.getGeneration(), reason, this::soloAnswered);
+        goingSolo.ask();
     }
 
-    private void askToGoSolo(String reason) {
-        context.control()
-                .goSolo(GoSoloRequest.newBuilder()
-                        .setVm(context.vm())
-                        .setGeneration(record.getGeneration())
-                        .setReason(reason)
-                        .build())
-                .whenCompleteAsync((reply, failure) -> wentSolo(reply, failure, reason), context.loop());
+    private void soloAnswered(GoingSolo.Outcome outcome) {
+        switch (outcome) {
+            case GoingSolo.Alone(ArbiterRecord now) -> alone(now);
+            case GoingSolo.Fenced(String message) -> fenced(message);
+            case GoingSolo.DataLost(String message) -> dataLost(message);
+        }
     }
 
-    private void wentSolo(@Nullable ArbiterReply reply, @Nullable Throwable failure, String reason) {
-        if (over || storageLoss != null) {
-            return;
-        }
-        if (reply == null) {
-            fenced("the block server did not let it go on: "
-                    + (failure == null ? "no answer" : BlkControl.describe(failure)));
-            return;
-        }
-        if (reply.hasRefusal()) {
-            mayNotGoSolo(reply.getRefusal(), reason);
-            return;
-        }
-        goingSolo = false;
-        record = reply.getRecord();
+    private void alone(ArbiterRecord now) {
+        goingSolo = null;
+        record = now;
         checkDataOf(record);
+        if (storageLoss != null) {
+            // Granted before the loss, answered after it: held output may show what the disk does not have any more.
+            return;
+        }
         vm.network().open();
         log.warn("{}: generation {}: UNPROTECTED, running alone", context.vm(), record.getGeneration());
     }
 
-    private void mayNotGoSolo(Refusal refusal, String reason) {
-        switch (refusal.getCode()) {
-            case DATA_LOST -> dataLost(refusal.getMessage());
-            case STORAGE_FAILED -> {
-                // Nobody else was given the VM: output stays held until the block server can write again.
-                log.warn("{}: not alone yet, trying again: {}", context.vm(), refusal.getMessage());
-                context.loop()
-                        .schedule(
-                                () -> {
-                                    if (!over && storageLoss == null) {
-                                        askToGoSolo(reason);
-                                    }
-                                },
-                                STORAGE_RETRY_MILLIS,
-                                TimeUnit.MILLISECONDS);
-            }
-            default -> fenced(refusal.getMessage());
+    private void stopGoingSolo() {
+        if (goingSolo != null) {
+            goingSolo.cancel();
         }
     }
 
@@ -414,6 +389,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 record.getGeneration(),
                 message);
         storageLoss = new StorageLoss(context, this::afterStorageLoss);
+        stopGoingSolo();
         vm.kill();
     }
 
@@ -487,6 +463,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     @Override
     public void exited(QemuExit exit, boolean guestShutDown) {
         over = true;
+        stopGoingSolo();
         if (fencedBy != null) {
             finish(new EngineException(context.vm() + ": fenced: " + fencedBy));
             return;

@@ -322,11 +322,13 @@ public final class StandbyEpochs implements AutoCloseable {
     }
 
     private void foldFirst() {
-        Staged next = complete.removeFirst();
-        for (PagesPayload part : next.pages) {
-            fold(part);
-            part.payload().release();
-        }
+        Staged next = complete.getFirst();
+        // INVARIANT: an epoch stays staged until the image has all of it. Where a page cannot be written this throws,
+        // and
+        // who folds further folds the whole epoch again.
+        next.pages.forEach(this::fold);
+        complete.removeFirst();
+        next.pages.forEach(part -> part.payload().release());
         if (foldedState != null) {
             foldedState.release();
         }

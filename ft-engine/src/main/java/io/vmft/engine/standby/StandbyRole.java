@@ -115,7 +115,7 @@ public final class StandbyRole implements Role, LinkListener {
     private void hello(Link from, Hello hello) {
         String refusal = refusal(hello);
         if (refusal.isEmpty()) {
-            verifiedBefore = verified();
+            verifiedBefore += sessionStatus().verified();
             session = new StandbySession(context, from, hello.getHost(), this::runsHere);
         } else {
             log.warn("{}: refused primary {} ({}): {}", context.vm(), hello.getHost(), from.peer(), refusal);
@@ -131,7 +131,7 @@ public final class StandbyRole implements Role, LinkListener {
     }
 
     private String refusal(Hello hello) {
-        if (over || phase() != Phase.ENDED) {
+        if (over || sessionStatus().phase() != Phase.ENDED) {
             return "it is busy with " + (primaryHost().isEmpty() ? "a takeover" : "primary " + primaryHost());
         }
         return compatibility.refusal(hello);
@@ -195,19 +195,18 @@ public final class StandbyRole implements Role, LinkListener {
 
     @Override
     public EngineStatus status() {
-        StandbySession last = session;
-        Link primary = last == null ? null : last.primary();
+        StandbySession.Status last = sessionStatus();
         return new EngineStatus(
                 context.vm(),
                 context.host(),
                 "standby",
-                mode(),
-                state(),
-                last == null ? 0 : last.generation(),
+                mode(last.phase()),
+                state(last.phase()),
+                last.generation(),
                 0,
-                last == null ? 0 : last.foldedEpoch(),
-                last == null ? 0 : last.newestComplete(),
-                last == null ? 0 : last.completed(),
+                last.foldedEpoch(),
+                last.newestComplete(),
+                last.completed(),
                 0,
                 0,
                 0,
@@ -215,12 +214,12 @@ public final class StandbyRole implements Role, LinkListener {
                 0,
                 0,
                 0,
-                verified(),
+                verifiedBefore + last.verified(),
                 context.qemu().accelerator().toString(),
                 context.qemu().version(),
-                last == null ? 0 : last.qemuPid(),
+                last.qemuPid(),
                 ProcessHandle.current().pid(),
-                primary == null ? null : primary.peer(),
+                last.peer(),
                 listening == null ? null : String.valueOf(listening.localAddress()),
                 null,
                 null);
@@ -231,27 +230,23 @@ public final class StandbyRole implements Role, LinkListener {
         return List.of();
     }
 
-    private Phase phase() {
-        return session == null ? Phase.ENDED : session.phase();
+    private StandbySession.Status sessionStatus() {
+        return session == null ? StandbySession.Status.NONE : session.status();
     }
 
     private String primaryHost() {
         return session == null ? "" : session.primaryHost();
     }
 
-    private long verified() {
-        return verifiedBefore + (session == null ? 0 : session.verified());
-    }
-
-    private String state() {
-        if (phase() == Phase.ENDED) {
+    private String state(Phase phase) {
+        if (phase == Phase.ENDED) {
             return over ? "over" : "waiting";
         }
-        return phase().toString().toLowerCase(Locale.ROOT).replace('_', ' ');
+        return phase.toString().toLowerCase(Locale.ROOT).replace('_', ' ');
     }
 
-    private String mode() {
-        return switch (phase()) {
+    private static String mode(Phase phase) {
+        return switch (phase) {
             case GREETED, ENDED -> "closed";
             case STARTING, SYNCING -> "syncing";
             case HOLDING, TAKING_OVER -> "protected";

@@ -40,6 +40,30 @@ final class StandbySession implements CheckpointReceiver.Owner {
         ENDED
     }
 
+    /**
+     * How a session stands.
+     *
+     * @param peer the primary's address; null when frames are taken from nobody
+     * @param generation under which the VM is protected here; 0 before the primary has said it
+     * @param foldedEpoch at which memory stands; 0 before the first
+     * @param newestComplete the newest epoch that is held whole; 0 before the first
+     * @param completed checkpoints that were received whole
+     * @param verified epochs at which memory was found equal to the primary's
+     * @param qemuPid of the QEMU that waits; 0 if none does
+     */
+    record Status(
+            Phase phase,
+            @Nullable String peer,
+            long generation,
+            long foldedEpoch,
+            long newestComplete,
+            long completed,
+            long verified,
+            long qemuPid) {
+        /** Before the first primary came. */
+        static final Status NONE = new Status(Phase.ENDED, null, 0, 0, 0, 0, 0, 0);
+    }
+
     private static final Logger log = LoggerFactory.getLogger(StandbySession.class);
 
     private final EngineContext context;
@@ -257,10 +281,6 @@ final class StandbySession implements CheckpointReceiver.Owner {
         }
     }
 
-    Phase phase() {
-        return phase;
-    }
-
     /** From whom frames are taken; null: from nobody any more. */
     @Nullable
     Link primary() {
@@ -271,31 +291,15 @@ final class StandbySession implements CheckpointReceiver.Owner {
         return primaryHost;
     }
 
-    /** Under which the VM is protected here; 0 before the primary has said it. */
-    long generation() {
-        return prepared.getGeneration();
-    }
-
-    /** Checkpoints that were received whole. */
-    long completed() {
-        return completed;
-    }
-
-    /** Epochs at which memory was found equal to the primary's. */
-    long verified() {
-        return verified;
-    }
-
-    long foldedEpoch() {
-        return receiver == null ? 0 : receiver.epochs().foldedEpoch();
-    }
-
-    long newestComplete() {
-        return receiver == null ? 0 : receiver.epochs().newestComplete();
-    }
-
-    /** Of the QEMU that waits; 0 if none does. */
-    long qemuPid() {
-        return vm == null ? 0 : vm.pid();
+    Status status() {
+        return new Status(
+                phase,
+                primary == null ? null : primary.peer(),
+                prepared.getGeneration(),
+                receiver == null ? 0 : receiver.epochs().foldedEpoch(),
+                receiver == null ? 0 : receiver.epochs().newestComplete(),
+                completed,
+                verified,
+                vm == null ? 0 : vm.pid());
     }
 }

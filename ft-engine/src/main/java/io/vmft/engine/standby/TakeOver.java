@@ -8,6 +8,7 @@ import io.vmft.engine.vm.GuestVm;
 import io.vmft.proto.blk.v1.Mode;
 import io.vmft.proto.blk.v1.TakeOverReply;
 import io.vmft.proto.blk.v1.TakeOverRequest;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -122,8 +123,7 @@ final class TakeOver {
 
     private void restore(TakeOverReply granted) {
         long epoch = granted.getEpoch();
-        byte[] deviceState = ByteBufUtil.getBytes(received.epochs().goTo(epoch));
-        vm.restore(deviceState, received.ageNanos(epoch))
+        restored(epoch)
                 .whenCompleteAsync(
                         (running, failure) -> {
                             if (cancelled) {
@@ -131,7 +131,7 @@ final class TakeOver {
                             }
                             if (failure != null) {
                                 log.error(
-                                        "{}: epoch {}: QEMU could not go on: {}; boot the VM with: vmft ft-engine run",
+                                        "{}: epoch {}: the VM could not go on here: {}; boot it with: vmft ft-engine run",
                                         context.vm(),
                                         epoch,
                                         failure.getMessage());
@@ -141,6 +141,16 @@ final class TakeOver {
                             goOn(granted);
                         },
                         context.loop());
+    }
+
+    /** Completes when the VM runs at the epoch. Fails and never throws: within the arbiter's answer nobody would hear of it. */
+    private CompletableFuture<Void> restored(long epoch) {
+        try {
+            byte[] deviceState = ByteBufUtil.getBytes(received.epochs().goTo(epoch));
+            return vm.restore(deviceState, received.ageNanos(epoch));
+        } catch (RuntimeException | InternalError e) { // the latter where memory's file system has no room for a page
+            return CompletableFuture.failedFuture(e);
+        }
     }
 
     private void goOn(TakeOverReply granted) {

@@ -18,7 +18,10 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 class StandbyEpochsTest {
+    private static final int NONE = -1;
+
     private final byte[] image = new byte[8];
+    private int pageWithoutRoom = NONE;
     private final StandbyEpochs epochs = new StandbyEpochs(new RamImage() {
         @Override
         public long pages() {
@@ -27,6 +30,9 @@ class StandbyEpochsTest {
 
         @Override
         public void setPage(long pageIndex, ByteBuf source, int offset) {
+            if (pageIndex == pageWithoutRoom) {
+                throw new InternalError("no room for a page");
+            }
             image[(int) pageIndex] = source.getByte(offset);
         }
 
@@ -85,6 +91,23 @@ class StandbyEpochsTest {
         checkpoint(2, 0, 2);
         assertThat(epochs.goTo(1).getByte(0)).isEqualTo((byte) 1);
         assertThat(image[0]).isEqualTo((byte) 1);
+    }
+
+    @Test
+    void anEpochThatCouldNotBeFoldedWholeIsFoldedAgainBeforeALaterOne() {
+        epochs.pages(1, pages(2, 9));
+        epochs.pages(1, pages(3, 11));
+        epochs.deviceState(1, state(1));
+        epochs.end(1, 2);
+        checkpoint(2, 0, 5);
+        pageWithoutRoom = 3;
+        assertThatThrownBy(() -> epochs.committed(1)).isInstanceOf(InternalError.class);
+        assertThatThrownBy(() -> epochs.goTo(2)).isInstanceOf(InternalError.class);
+        assertThat(epochs.foldedEpoch()).isZero();
+
+        pageWithoutRoom = NONE;
+        epochs.goTo(2);
+        assertThat(image).startsWith(5, 0, 9, 11);
     }
 
     @Test

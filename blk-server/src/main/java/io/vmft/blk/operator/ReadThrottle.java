@@ -1,25 +1,29 @@
-package io.vmft.blk.inspect;
+package io.vmft.blk.operator;
 
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongConsumer;
 
-/** Makes whoever reads wait, so that no more than so many bytes a second are read, and stops it when nobody wants it any more. */
-public final class Pace implements LongConsumer {
+/**
+ * Makes whoever reads for an operator wait, so that no more than so many bytes a second are read, and stops it when nobody wants it
+ * any more. Told of bytes before they are read. For one reader; not thread-safe.
+ */
+final class ReadThrottle implements LongConsumer {
     private final long bytesPerSecond;
     private final BooleanSupplier unwanted;
     private long nextNanos = System.nanoTime();
 
-    /** Nobody wants it any more. */
-    public static final class UnwantedException extends RuntimeException {
+    /** Nobody wants what is read any more. */
+    static final class UnwantedException extends RuntimeException {
         private static final long serialVersionUID = 1L;
 
-        public UnwantedException() {
+        UnwantedException() {
             super("nobody wants it any more");
         }
     }
 
-    public Pace(long bytesPerSecond, BooleanSupplier unwanted) {
+    /** @param unwanted asked while waiting: whether nobody wants what is read any more; an interrupted thread's reading is unwanted too */
+    ReadThrottle(long bytesPerSecond, BooleanSupplier unwanted) {
         this.bytesPerSecond = bytesPerSecond;
         this.unwanted = unwanted;
     }
