@@ -10,6 +10,7 @@
 #include "ram.h"
 #include "staging.h"
 #include "sys.h"
+#include "vmft.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,9 +50,16 @@ bool checkpoint_init(const char *path) {
     return harvested != NULL && todo != NULL && live != NULL;
 }
 
-bool checkpoint_begins(const char *path, int flags) {
-    return (flags & O_ACCMODE) != O_RDONLY && strcmp(path, state_file) == 0 && atomic_load(&state_fd) < 0
-        && control_armed();
+bool checkpoint_saves_state(const char *path, int flags) {
+    return (flags & O_ACCMODE) != O_RDONLY && strcmp(path, VMFT_STATE_NAME) == 0;
+}
+
+const char *checkpoint_state_file(void) {
+    return state_file;
+}
+
+bool checkpoint_begins(void) {
+    return atomic_load(&state_fd) < 0 && control_armed();
 }
 
 /* An epoch begins to have pages. */

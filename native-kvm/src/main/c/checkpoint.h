@@ -11,8 +11,12 @@
 /* False if memory runs out. Call after ram_init. */
 bool checkpoint_init(const char *state_file);
 
-/* Whether opening path with flags now begins a pause. */
-bool checkpoint_begins(const char *path, int flags);
+/* Whether opening path with flags is QEMU's way of saying that it saves its state: then checkpoint_state_file is to be opened. */
+bool checkpoint_saves_state(const char *path, int flags);
+const char *checkpoint_state_file(void);
+
+/* Whether opening the state file now begins a pause. */
+bool checkpoint_begins(void);
 
 /* It was opened. */
 void checkpoint_opened(int fd);

@@ -83,8 +83,9 @@ EXPORT int madvise(void *addr, size_t length, int advice) {
 }
 
 static int open_file(int dirfd, const char *path, int flags, mode_t mode) {
-    bool pause = process_guarded() && path != NULL && checkpoint_begins(path, flags);
-    int fd = sys_openat(dirfd, path, flags, mode);
+    bool state = process_guarded() && path != NULL && checkpoint_saves_state(path, flags);
+    bool pause = state && checkpoint_begins();
+    int fd = sys_openat(dirfd, state ? checkpoint_state_file() : path, flags, mode);
     if (pause && fd >= 0) {
         checkpoint_opened(fd);
     }

@@ -9,8 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VMFT_ABI 4u
+#define VMFT_ABI 5u
 #define VMFT_PAGE_BYTES 4096u
+/*
+ * The file name given to QEMU's xen-save-devices-state: the library opens the state file in its place. Short, for QEMU reads its commands
+ * byte by byte, some 10 us each; and one that nothing else opens to write, nor QEMU without the library.
+ */
+#define VMFT_STATE_NAME "/"
 #define VMFT_MAX_SLOTS 128u
 #define VMFT_MAX_PAGES_PER_SLOT (1u << 17)
 #define VMFT_MAX_RAM_BYTES (1ull << 43)

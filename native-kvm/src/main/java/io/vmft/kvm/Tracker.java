@@ -75,6 +75,9 @@ public final class Tracker implements AutoCloseable {
         void disconnected(@Nullable Throwable cause);
     }
 
+    /** The file name to give to {@code xen-save-devices-state}; the state goes into {@link TrackerConfig#stateFile}. As {@code vmft.h} has it. */
+    public static final String STATE_NAME = "/";
+
     private static final Logger LOG = LoggerFactory.getLogger(Tracker.class);
 
     private final TrackerConfig config;

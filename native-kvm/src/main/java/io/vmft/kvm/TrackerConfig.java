@@ -10,7 +10,7 @@ import java.util.Objects;
  *
  * @param controlSocket where the tracker listens; a unix socket path of at most {@value #MAX_SOCKET_PATH_BYTES} bytes
  * @param stagingFile shared with QEMU, made by the tracker; it should lie on tmpfs, because all of it is held in memory
- * @param stateFile the file name given to {@code xen-save-devices-state}, spelled the same in both places
+ * @param stateFile where the state goes that QEMU is told to save into {@link Tracker#STATE_NAME}
  * @param ramFile the {@code mem-path} of QEMU's {@code memory-backend-file,share=on}; it may be made later, by QEMU
  * @param ramBytes guest RAM, a multiple of {@value #PAGE_BYTES}
  * @param blocksFile made by the tracker, sparse; what the guest sees of memory beside its RAM file lies in it

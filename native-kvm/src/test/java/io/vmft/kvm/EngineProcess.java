@@ -31,8 +31,7 @@ final class EngineProcess {
         if (inPause) {
             backup.onPaused = epoch -> System.out.println("ready");
             tracker.arm(1);
-            qemu.execute("{\"execute\":\"xen-save-devices-state\",\"arguments\":{\"filename\":\""
-                    + directory.resolve("state") + "\",\"live\":false}}");
+            qemu.saveState();
         } else {
             System.out.println("ready");
             Thread.sleep(Duration.ofMinutes(5));

@@ -136,6 +136,12 @@ final class TestQemu implements AutoCloseable {
         }
     }
 
+    /** Stops the VM, saves its state where its tracker has it, and starts it again; returns the answer. */
+    String saveState() throws IOException {
+        return execute("{\"execute\":\"xen-save-devices-state\",\"arguments\":{\"filename\":\"" + Tracker.STATE_NAME
+                + "\",\"live\":false}}");
+    }
+
     /** Writes one byte each to pages of guest RAM, from inside QEMU as a device would; the VM runs again afterwards. */
     void writeFromQemu(int firstPage, int pages) throws IOException {
         Path socket = directory.resolve("gdb");

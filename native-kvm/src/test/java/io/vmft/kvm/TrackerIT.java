@@ -138,8 +138,7 @@ class TrackerIT {
         }
 
         String save() throws IOException {
-            return qemu.execute("{\"execute\":\"xen-save-devices-state\",\"arguments\":{\"filename\":\""
-                    + directory.resolve("state") + "\",\"live\":false}}");
+            return qemu.saveState();
         }
 
         void stop() throws IOException {
@@ -357,8 +356,7 @@ class TrackerIT {
                 assertThat(pages).isGreaterThan(ramBytes / 4096);
                 for (int epoch = 1; epoch <= 20; epoch++) {
                     tracker.arm(epoch);
-                    running.execute("{\"execute\":\"xen-save-devices-state\",\"arguments\":{\"filename\":\""
-                            + directory.resolve("state") + "\",\"live\":false}}");
+                    running.saveState();
                     Harvest harvest = backup.harvests.poll(30, TimeUnit.SECONDS);
                     assertThat(harvest).isNotNull();
                     assertThat(harvest.valid()).isTrue();

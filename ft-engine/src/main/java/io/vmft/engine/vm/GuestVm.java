@@ -265,9 +265,8 @@ public final class GuestVm implements AutoCloseable {
 
     /** Completes when QEMU has gone on after the pause; fails if it could not save its state. */
     public CompletableFuture<JsonNode> saveState() {
-        ObjectNode arguments = QmpClient.arguments()
-                .put("filename", paths.stateFile().toString())
-                .put("live", false);
+        ObjectNode arguments =
+                QmpClient.arguments().put("filename", Tracker.STATE_NAME).put("live", false);
         return present(qmp).execute("xen-save-devices-state", arguments);
     }
 
