@@ -31,9 +31,8 @@ public final class CheckpointBench implements Bench {
 
     private record Named(String name, boolean needsKvm, Row row) {}
 
-    /** Short epochs: what grows with their number shows sooner. */
     private static final GuestKind DRIFTING =
-            GuestKind.linux("drift", "vmft.load=16").with("epoch", "5ms");
+            GuestKind.linux("drift", "vmft.load=16").with("epoch", DriftRow.EPOCH_MILLIS + "ms");
 
     private static final List<Named> ROWS = List.of(
             pause(GuestKind.linux("linux", "vmft.load=16"), false),

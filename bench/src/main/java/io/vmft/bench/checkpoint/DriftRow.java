@@ -14,6 +14,9 @@ import java.util.concurrent.TimeUnit;
  * measured on a second VM, while the first stands still: a pause that grew as much as that did is the machine's.
  */
 final class DriftRow {
+    /** Short: what grows with the number of epochs shows sooner. */
+    static final int EPOCH_MILLIS = 5;
+
     private static final int PARTS = 10;
     private static final int POLL_SECONDS = 5;
     private static final long FLOOR_NANOS = TimeUnit.SECONDS.toNanos(5);
@@ -40,7 +43,7 @@ final class DriftRow {
                 vm.epochs().forEach(each -> nanos.add(each.pause()));
             }
             pauses.add(Percentile.millis(nanos, 50));
-            floors.add(floor(bare, vm, kind));
+            floors.add(floor(bare, vm));
             primary.add(vm.primary().residentBytes() / 1048576.0);
             standby.add(vm.standby().residentBytes() / 1048576.0);
             server.add(storage.process().residentBytes() / 1048576.0);
@@ -76,11 +79,10 @@ final class DriftRow {
     }
 
     /** The bare command's median pause now, in milliseconds; the protected VM stands still meanwhile, and goes on. */
-    private static double floor(BareVm bare, EngineVm vm, GuestKind kind) throws IOException, InterruptedException {
+    private static double floor(BareVm bare, EngineVm vm) throws IOException, InterruptedException {
         vm.pause();
         bare.cont();
-        double median =
-                Percentile.millis(bare.pauses(TimeUnit.MILLISECONDS.toNanos(kind.epochMillis()), FLOOR_NANOS), 50);
+        double median = Percentile.millis(bare.pauses(TimeUnit.MILLISECONDS.toNanos(EPOCH_MILLIS), FLOOR_NANOS), 50);
         bare.stop();
         vm.resume();
         return median;
