@@ -82,7 +82,7 @@ static void begin(void) {
  * the harvest at the end finds.
  */
 static void copy_early(unsigned member) {
-    harvest_in_pause(member, todo, &found);
+    harvest_in_pause(member, true, todo, &found);
     bitmap_or(harvested, todo, bitmap_words(ram.pages));
     copyout_run(member, todo);
 }
@@ -150,7 +150,8 @@ void checkpoint_closed(void) {
     control_read_here(true);
     uint64_t report[VMFT_VALUES] = {[VMFT_OPENED_AT] = opened_at, [VMFT_CLOSED_AT] = sys_now_nanos()};
     end_early();
-    harvest_in_pause(0, todo, &found);
+    /* Where there are pre-copies the next one protects what is found here, while the guest runs: it looks for all that anyway. */
+    harvest_in_pause(0, precopied_pages == 0, todo, &found);
     bitmap_or(harvested, todo, bitmap_words(ram.pages));
     report[VMFT_FROM_PAGEMAP] = found.in_pagemap;
     report[VMFT_FROM_DIRTY_LOG] = found.in_dirty_log;

@@ -19,6 +19,7 @@
 
 /* Of the harvest under way; ram.lock is held. */
 static uint64_t *target;
+static bool protect_found;
 static atomic_llong found_in_pagemap;
 
 static int64_t checked(int64_t found, const char *what) {
@@ -29,7 +30,7 @@ static int64_t checked(int64_t found, const char *what) {
 }
 
 static void scan(struct ram_block *block, uint64_t from, uint64_t end) {
-    int64_t found = pagemap_harvest(&block->view, from, end, block->first_page, target);
+    int64_t found = pagemap_harvest(&block->view, from, end, protect_found, block->first_page, target);
     atomic_fetch_add(&found_in_pagemap, checked(found, "PAGEMAP_SCAN"));
 }
 
@@ -56,12 +57,13 @@ static void scan_all(bool shared, unsigned member) {
     }
 }
 
-static void harvest(bool shared, unsigned member, uint64_t *dirty, struct harvest_found *found) {
+static void harvest(bool shared, unsigned member, bool protect, uint64_t *dirty, struct harvest_found *found) {
     size_t words = bitmap_words(ram_freeze());
     pthread_mutex_lock(&ram.lock);
     bitmap_or(dirty, ram.pending, words);
     memset(ram.pending, 0, words * sizeof *dirty);
     target = dirty;
+    protect_found = protect;
     atomic_store(&found_in_pagemap, 0);
     scan_all(shared, member);
     uint64_t logged = (uint64_t)checked(kvmlog_harvest(dirty), "KVM_GET_DIRTY_LOG");
@@ -73,9 +75,9 @@ static void harvest(bool shared, unsigned member, uint64_t *dirty, struct harves
 }
 
 void harvest_live(uint64_t *dirty, struct harvest_found *found) {
-    harvest(false, 0, dirty, found);
+    harvest(false, 0, true, dirty, found);
 }
 
-void harvest_in_pause(unsigned member, uint64_t *dirty, struct harvest_found *found) {
-    harvest(true, member, dirty, found);
+void harvest_in_pause(unsigned member, bool protect, uint64_t *dirty, struct harvest_found *found) {
+    harvest(true, member, protect, dirty, found);
 }

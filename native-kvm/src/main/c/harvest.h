@@ -2,6 +2,7 @@
 #ifndef VMFT_HARVEST_H
 #define VMFT_HARVEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* How many pages were found where; they may overlap. */
@@ -13,7 +14,10 @@ struct harvest_found {
 /* Adds the pages written since the last harvest to dirty, on the service thread, while the guest runs. Adds to found, too, if that is not NULL. */
 void harvest_live(uint64_t *dirty, struct harvest_found *found);
 
-/* The same in a pause, by a member of the crew, which shares the work of a large guest. */
-void harvest_in_pause(unsigned member, uint64_t *dirty, struct harvest_found *found);
+/*
+ * The same in a pause, by a member of the crew, which shares the work of a large guest. Without protect, what QEMU wrote is found once more by
+ * the next harvest: that takes a fraction of the time, because protecting costs a flush of translations for each 2 MiB with such a page.
+ */
+void harvest_in_pause(unsigned member, bool protect, uint64_t *dirty, struct harvest_found *found);
 
 #endif

@@ -69,10 +69,10 @@ static int pagemap = -1;
  */
 static bool sparse_wanted;
 
-static struct scan scan_of(uint64_t start, uint64_t end, struct region *regions, bool sparse) {
+static struct scan scan_of(uint64_t start, uint64_t end, struct region *regions, bool sparse, bool protect) {
     return (struct scan){
         .size = sizeof(struct scan),
-        .flags = SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC,
+        .flags = (protect ? SCAN_WP_MATCHING : 0) | SCAN_CHECK_WPASYNC,
         .start = start,
         .end = end,
         .vec = (uint64_t)(uintptr_t)regions,
@@ -106,7 +106,7 @@ int pagemap_open(const char **refused) {
         return pagemap;
     }
     struct region none[REGIONS];
-    struct scan probe = scan_of(0, 0, none, false);
+    struct scan probe = scan_of(0, 0, none, false, true);
     r = sys_ioctl(pagemap, SCAN_IOCTL, &probe);
     if (r < 0) {
         *refused = "PAGEMAP_SCAN does not work: Linux 6.7 or newer is needed";
@@ -135,12 +135,12 @@ void pagemap_prepare(struct pagemap_view *view) {
 }
 
 int64_t pagemap_harvest(
-    const struct pagemap_view *view, uint64_t from, uint64_t end, uint64_t first_page, uint64_t *dirty) {
+    const struct pagemap_view *view, uint64_t from, uint64_t end, bool protect, uint64_t first_page, uint64_t *dirty) {
     struct region regions[REGIONS];
     uint64_t base = (uint64_t)(uintptr_t)view->start;
     int64_t pages = 0;
     for (uint64_t start = base + from; start < base + end;) {
-        struct scan scan = scan_of(start, base + end, regions, view->locked);
+        struct scan scan = scan_of(start, base + end, regions, view->locked, protect);
         long found = sys_ioctl(pagemap, SCAN_IOCTL, &scan);
         if (found < 0) {
             return found;

@@ -34,10 +34,11 @@ void pagemap_expect_holes(void);
 void pagemap_prepare(struct pagemap_view *view);
 
 /*
- * Adds the pages of the bytes from from to end of the view that were written since the last call to dirty, the view's first as
- * first_page; returns their number or negative errno. Several threads may harvest parts of one view, or several, at once.
+ * Adds the pages of the bytes from from to end of the view that were written since they were protected last to dirty, the view's first as
+ * first_page; returns their number or negative errno. With protect they are protected again, else the next call finds them once more.
+ * Several threads may harvest parts of one view, or several, at once.
  */
 int64_t pagemap_harvest(
-    const struct pagemap_view *view, uint64_t from, uint64_t end, uint64_t first_page, uint64_t *dirty);
+    const struct pagemap_view *view, uint64_t from, uint64_t end, bool protect, uint64_t first_page, uint64_t *dirty);
 
 #endif

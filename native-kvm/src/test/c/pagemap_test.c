@@ -17,7 +17,7 @@ static struct pagemap_view tracked;
 
 static int64_t harvest(uint64_t first_page, uint64_t *dirty) {
     pagemap_prepare(&tracked);
-    return pagemap_harvest(&tracked, 0, BYTES, first_page, dirty);
+    return pagemap_harvest(&tracked, 0, BYTES, true, first_page, dirty);
 }
 
 int main(void) {
@@ -67,8 +67,18 @@ int main(void) {
     /* A part of it. */
     memset(dirty, 0, size);
     view[3 * VMFT_PAGE_BYTES] = view[4 * VMFT_PAGE_BYTES] = view[8 * VMFT_PAGE_BYTES] = 4;
-    CHECK(pagemap_harvest(&tracked, 4 * VMFT_PAGE_BYTES, 8 * VMFT_PAGE_BYTES, 0, dirty) == 1 && dirty[0] == 1 << 4);
+    CHECK(pagemap_harvest(&tracked, 4 * VMFT_PAGE_BYTES, 8 * VMFT_PAGE_BYTES, true, 0, dirty) == 1 && dirty[0] == 1 << 4);
     CHECK(harvest(0, dirty) == 2 && dirty[0] == (1 << 3 | 1 << 4 | 1 << 8));
+
+    /* Found and left: found again, with what was written since. */
+    memset(dirty, 0, size);
+    view[6 * VMFT_PAGE_BYTES] = 4;
+    CHECK(pagemap_harvest(&tracked, 0, BYTES, false, 0, dirty) == 1 && dirty[0] == 1 << 6);
+    view[6 * VMFT_PAGE_BYTES] = view[9 * VMFT_PAGE_BYTES] = 5;
+    memset(dirty, 0, size);
+    CHECK(pagemap_harvest(&tracked, 0, BYTES, false, 0, dirty) == 2 && dirty[0] == (1 << 6 | 1 << 9));
+    CHECK(harvest(0, dirty) == 2);
+    CHECK(harvest(0, dirty) == 0);
 
     /* A page dropped from the mapping after it was written still counts. */
     memset(dirty, 0, size);

@@ -44,7 +44,7 @@ static uint64_t harvest(uint64_t *dirty) {
     for (unsigned i = 0; i < ram.block_count; i++) {
         if (ram.blocks[i].view.start != NULL) {
             int64_t of_block = pagemap_harvest(
-                &ram.blocks[i].view, 0, ram.blocks[i].view.bytes, ram.blocks[i].first_page, dirty);
+                &ram.blocks[i].view, 0, ram.blocks[i].view.bytes, true, ram.blocks[i].first_page, dirty);
             CHECK(of_block >= 0);
             found += of_block;
         }
