@@ -27,6 +27,7 @@ public final class ControlServer implements AutoCloseable {
     private static final int MAX_CALLS_PER_CONNECTION = 64;
 
     private final Server server;
+    private final EpochsService epochs;
     private final ExecutorService executor;
 
     /** Held, for a logger that is not forgets its level. */
@@ -37,8 +38,9 @@ public final class ControlServer implements AutoCloseable {
         TRANSPORT.setLevel(Level.SEVERE);
     }
 
-    private ControlServer(Server server, ExecutorService executor) {
+    private ControlServer(Server server, EpochsService epochs, ExecutorService executor) {
         this.server = server;
+        this.epochs = epochs;
         this.executor = executor;
     }
 
@@ -60,6 +62,7 @@ public final class ControlServer implements AutoCloseable {
                 Thread.ofPlatform().name("control-", 0).daemon().factory());
         executor.allowCoreThreadTimeOut(true);
         try {
+            EpochsService epochs = new EpochsService(coordinator);
             NettyServerBuilder builder = NettyServerBuilder.forAddress(address)
                     // A guest stands still while a seal is on its way, and a seal waits for no disk: it is not handed
                     // to another thread.
@@ -70,10 +73,10 @@ public final class ControlServer implements AutoCloseable {
                     .permitKeepAliveTime(5, TimeUnit.SECONDS)
                     .permitKeepAliveWithoutCalls(true)
                     .addService(new ArbiterService(coordinator))
-                    .addService(new EpochsService(coordinator));
+                    .addService(epochs);
             List.of(more).forEach(builder::addService);
             Server server = builder.build().start();
-            return new ControlServer(server, executor);
+            return new ControlServer(server, epochs, executor);
         } catch (IOException e) {
             executor.shutdown();
             Throwable cause = e.getCause() == null ? e : e.getCause();
@@ -90,7 +93,7 @@ public final class ControlServer implements AutoCloseable {
             public <Q, A> @Nullable Executor getExecutor(ServerCall<Q, A> call, Metadata metadata) {
                 return call.getMethodDescriptor()
                                 .getFullMethodName()
-                                .equals(EpochsGrpc.getSealMethod().getFullMethodName())
+                                .equals(EpochsGrpc.getSealsMethod().getFullMethodName())
                         ? null
                         : others;
             }
@@ -105,6 +108,7 @@ public final class ControlServer implements AutoCloseable {
     @Override
     public void close() {
         server.shutdown();
+        epochs.endSealsCalls();
         try {
             if (!server.awaitTermination(10, TimeUnit.SECONDS)) {
                 server.shutdownNow();

@@ -1,5 +1,6 @@
 package io.vmft.blk.control;
 
+import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import io.vmft.blk.arbiter.VmState;
 import io.vmft.blk.control.Coordinator.Outcome;
@@ -8,11 +9,14 @@ import io.vmft.proto.blk.v1.EpochReply;
 import io.vmft.proto.blk.v1.EpochsGrpc;
 import io.vmft.proto.blk.v1.Refusal;
 import io.vmft.proto.blk.v1.SealRequest;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
 
 /** The gRPC face of epochs. */
 final class EpochsService extends EpochsGrpc.EpochsImplBase {
     private final Coordinator coordinator;
+    private final Set<SealsCall> sealsCalls = ConcurrentHashMap.newKeySet();
 
     EpochsService(Coordinator coordinator) {
         this.coordinator = coordinator;
@@ -24,11 +28,29 @@ final class EpochsService extends EpochsGrpc.EpochsImplBase {
     }
 
     @Override
+    public StreamObserver<SealRequest> seals(StreamObserver<EpochReply> observer) {
+        return SealsCall.begin(
+                (ServerCallStreamObserver<EpochReply>) observer,
+                request -> reply(request.getVm(), request.getEpoch(), () -> coordinator.seal(request)),
+                sealsCalls);
+    }
+
+    /** Ends the calls that an engine would leave open for ever. */
+    void endSealsCalls() {
+        sealsCalls.forEach(SealsCall::end);
+    }
+
+    @Override
     public void commit(CommitRequest request, StreamObserver<EpochReply> observer) {
         answer(request.getVm(), request.getEpoch(), () -> coordinator.commit(request), observer);
     }
 
     private static void answer(String vm, long epoch, Supplier<Outcome> call, StreamObserver<EpochReply> observer) {
+        observer.onNext(reply(vm, epoch, call));
+        observer.onCompleted();
+    }
+
+    private static EpochReply reply(String vm, long epoch, Supplier<Outcome> call) {
         Refusal badName = ArbiterService.badName(vm);
         Outcome outcome =
                 badName == null ? call.get() : new Outcome(VmState.unknown("").record(), badName);
@@ -36,7 +58,6 @@ final class EpochsService extends EpochsGrpc.EpochsImplBase {
         if (outcome.refusal() != null) {
             reply.setRefusal(outcome.refusal());
         }
-        observer.onNext(reply.build());
-        observer.onCompleted();
+        return reply.build();
     }
 }

@@ -59,7 +59,13 @@ public final class BlkControl implements AutoCloseable {
     private final ManagedChannel channel;
     private final ArbiterGrpc.ArbiterFutureStub arbiter;
     private final EpochsGrpc.EpochsFutureStub epochs;
+    /** Does not wait for the server: a seal that comes later than its pause is for nothing. */
+    private final EpochsGrpc.EpochsStub sealing;
+
     private final Set<Runnable> connectedListeners = ConcurrentHashMap.newKeySet();
+    /** The call under way, or the last one. */
+    private volatile @Nullable SealsCall sealsCall;
+
     private volatile boolean connected;
     private volatile boolean closed;
 
@@ -81,12 +87,15 @@ public final class BlkControl implements AutoCloseable {
                 .channelType(EpollSocketChannel.class)
                 .usePlaintext()
                 .directExecutor()
+                // What was not answered is asked again here, and costs less then.
+                .disableRetry()
                 .keepAliveTime(5, TimeUnit.SECONDS)
                 .keepAliveTimeout(5, TimeUnit.SECONDS)
                 .maxInboundMessageSize(1 << 20)
                 .build();
         this.arbiter = ArbiterGrpc.newFutureStub(channel).withWaitForReady();
         this.epochs = EpochsGrpc.newFutureStub(channel).withWaitForReady();
+        this.sealing = EpochsGrpc.newStub(channel);
         watch(channel.getState(true));
     }
 
@@ -150,7 +159,22 @@ public final class BlkControl implements AutoCloseable {
                 .setGeneration(generation)
                 .setEpoch(epoch)
                 .build();
-        return toFuture(epochs.withDeadlineAfter(limit).seal(request));
+        return sealsCall().seal(request, limit, group.next());
+    }
+
+    private SealsCall sealsCall() {
+        SealsCall open = sealsCall;
+        if (open != null && !open.hasEnded()) {
+            return open;
+        }
+        synchronized (sealing) {
+            if (sealsCall == null || sealsCall.hasEnded()) {
+                SealsCall next = new SealsCall();
+                sealing.seals(next);
+                sealsCall = next;
+            }
+            return sealsCall;
+        }
     }
 
     /**

@@ -1,0 +1,100 @@
+package io.vmft.engine.blk;
+
+import io.grpc.Status;
+import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.ClientResponseObserver;
+import io.vmft.proto.blk.v1.EpochReply;
+import io.vmft.proto.blk.v1.SealRequest;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Seals over one call that stays open; they are answered in order. Once it has ended, for whatever reason, what was not answered fails, and another
+ * call has to be made. Thread-safe.
+ */
+final class SealsCall implements ClientResponseObserver<SealRequest, EpochReply> {
+    private final ArrayDeque<CompletableFuture<EpochReply>> waiting = new ArrayDeque<>();
+    private @Nullable ClientCallStreamObserver<SealRequest> requests;
+    private @Nullable Throwable end;
+
+    @Override
+    public void beforeStart(ClientCallStreamObserver<SealRequest> stream) {
+        requests = stream;
+    }
+
+    synchronized boolean hasEnded() {
+        return end != null;
+    }
+
+    /**
+     * Asks for one.
+     *
+     * @param timer where the call is ended if the answer does not come within {@code limit}
+     */
+    CompletableFuture<EpochReply> seal(SealRequest request, Duration limit, ScheduledExecutorService timer) {
+        CompletableFuture<EpochReply> answer = new CompletableFuture<>();
+        synchronized (this) {
+            if (end != null) {
+                return CompletableFuture.failedFuture(end);
+            }
+            waiting.add(answer);
+            stream().onNext(request);
+        }
+        ScheduledFuture<?> deadline = timer.schedule(() -> late(answer), limit.toNanos(), TimeUnit.NANOSECONDS);
+        return answer.whenComplete((reply, failure) -> deadline.cancel(false));
+    }
+
+    private ClientCallStreamObserver<SealRequest> stream() {
+        if (requests == null) {
+            throw new IllegalStateException("the call was not started");
+        }
+        return requests;
+    }
+
+    private void late(CompletableFuture<EpochReply> answer) {
+        if (!answer.isDone()) {
+            end(Status.DEADLINE_EXCEEDED.withDescription("no answer in time").asRuntimeException());
+            stream().cancel("an answer is late", null);
+        }
+    }
+
+    @Override
+    public void onNext(EpochReply reply) {
+        CompletableFuture<EpochReply> answer;
+        synchronized (this) {
+            answer = waiting.poll();
+        }
+        if (answer != null) {
+            answer.complete(reply);
+        }
+    }
+
+    @Override
+    public void onError(Throwable failure) {
+        end(failure);
+    }
+
+    @Override
+    public void onCompleted() {
+        end(Status.UNAVAILABLE.withDescription("the server ends").asRuntimeException());
+    }
+
+    private void end(Throwable reason) {
+        List<CompletableFuture<EpochReply>> unanswered;
+        synchronized (this) {
+            if (end != null) {
+                return;
+            }
+            end = reason;
+            unanswered = List.copyOf(waiting);
+            waiting.clear();
+        }
+        unanswered.forEach(answer -> answer.completeExceptionally(reason));
+    }
+}

@@ -1,0 +1,132 @@
+package io.vmft.engine.blk;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.grpc.Server;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.NettyServerBuilder;
+import io.grpc.stub.StreamObserver;
+import io.vmft.proto.blk.v1.EpochReply;
+import io.vmft.proto.blk.v1.EpochsGrpc;
+import io.vmft.proto.blk.v1.SealRequest;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** Seals over a real connection to a server that answers, keeps silent or goes away as told. */
+class BlkControlSealTest {
+    private static final Duration LIMIT = Duration.ofSeconds(20);
+    private static final long SILENT = 1_000;
+    private static final long GO_AWAY = 2_000;
+
+    private final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
+    private final AtomicInteger calls = new AtomicInteger();
+    private Server server;
+    private BlkControl control;
+
+    @BeforeEach
+    void start() throws Exception {
+        server = NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
+                .addService(new Scripted())
+                .build()
+                .start();
+        control = new BlkControl("127.0.0.1:" + server.getPort(), timer, () -> {});
+        Awaitility.await().until(control::isConnected);
+    }
+
+    @AfterEach
+    void stop() throws Exception {
+        control.close();
+        server.shutdownNow().awaitTermination(10, TimeUnit.SECONDS);
+        timer.shutdownNow();
+    }
+
+    private final class Scripted extends EpochsGrpc.EpochsImplBase {
+        @Override
+        public StreamObserver<SealRequest> seals(StreamObserver<EpochReply> replies) {
+            calls.incrementAndGet();
+            return new StreamObserver<>() {
+                @Override
+                public void onNext(SealRequest request) {
+                    if (request.getEpoch() == GO_AWAY) {
+                        replies.onError(Status.UNAVAILABLE.asRuntimeException());
+                    } else if (request.getEpoch() != SILENT) {
+                        replies.onNext(EpochReply.newBuilder()
+                                .setEpoch(request.getEpoch())
+                                .build());
+                    }
+                }
+
+                @Override
+                public void onError(Throwable gone) {}
+
+                @Override
+                public void onCompleted() {
+                    replies.onCompleted();
+                }
+            };
+        }
+    }
+
+    private CompletableFuture<EpochReply> seal(long epoch, Duration limit) {
+        return control.seal("vm", 1, epoch, limit);
+    }
+
+    @Test
+    void allGoOverOneCallAndAreAnsweredInOrder() throws Exception {
+        List<CompletableFuture<EpochReply>> answers = new ArrayList<>();
+        for (long epoch = 1; epoch <= 100; epoch++) {
+            answers.add(seal(epoch, LIMIT));
+        }
+        for (int i = 0; i < answers.size(); i++) {
+            assertThat(answers.get(i).get(20, TimeUnit.SECONDS).getEpoch()).isEqualTo(i + 1);
+        }
+        assertThat(calls).hasValue(1);
+    }
+
+    @Test
+    void oneThatIsNotAnsweredInTimeFailsAndTheNextHasACallOfItsOwn() throws Exception {
+        assertThat(code(seal(SILENT, Duration.ofMillis(50)))).isEqualTo(Status.Code.DEADLINE_EXCEEDED);
+        assertThat(seal(2, LIMIT).get(20, TimeUnit.SECONDS).getEpoch()).isEqualTo(2);
+        assertThat(calls).hasValue(2);
+    }
+
+    @Test
+    void whatWasNotAnsweredFailsWithTheCallAndTheNextHasACallOfItsOwn() throws Exception {
+        CompletableFuture<EpochReply> first = seal(SILENT, LIMIT);
+        CompletableFuture<EpochReply> second = seal(GO_AWAY, LIMIT);
+        assertThat(code(first)).isEqualTo(Status.Code.UNAVAILABLE);
+        assertThat(code(second)).isEqualTo(Status.Code.UNAVAILABLE);
+        assertThat(seal(3, LIMIT).get(20, TimeUnit.SECONDS).getEpoch()).isEqualTo(3);
+    }
+
+    @Test
+    void oneUnderWayFailsWhenTheClientIsClosed() {
+        CompletableFuture<EpochReply> answer = seal(SILENT, LIMIT);
+        control.close();
+        assertThat(code(answer)).isEqualTo(Status.Code.UNAVAILABLE);
+    }
+
+    private static Status.Code code(CompletableFuture<EpochReply> answer) {
+        Throwable[] seen = new Throwable[1];
+        assertThatThrownBy(() -> answer.get(20, TimeUnit.SECONDS))
+                .isInstanceOf(ExecutionException.class)
+                .satisfies(thrown -> seen[0] = thrown.getCause());
+        assertThat(seen[0]).isInstanceOf(StatusRuntimeException.class);
+        return ((StatusRuntimeException) seen[0]).getStatus().getCode();
+    }
+}
