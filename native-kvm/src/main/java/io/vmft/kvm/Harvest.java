@@ -9,7 +9,8 @@ package io.vmft.kvm;
  * @param valid false when the checkpoint is void: its chunks do not count (their slots must still be given back), and the
  *     library keeps every page harvested as dirty for the next checkpoint
  * @param dirtyPages pages found dirty, those of void checkpoints before included; of a valid one as many as its chunks have, for a page
- *     that was written again while it was copied comes again, and the later content counts
+ *     that was written again while it was copied comes again, and the later content counts; one that the last pause found may come
+ *     once more unwritten
  * @param preCopiedPages of these, those that {@link Tracker#armAndPreCopy} copied before the pause
  * @param openedNanos when QEMU, the VM stopped and drained, began to write its state
  * @param closedNanos when the state was whole

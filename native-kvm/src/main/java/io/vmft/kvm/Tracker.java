@@ -27,7 +27,7 @@ import org.slf4j.LoggerFactory;
 /**
  * The engine's end of {@code libvmft.so} in one QEMU process.
  *
- * <p>A checkpoint: {@link #arm}, then QMP {@code xen-save-devices-state} with the configured state file. The library reports {@link
+ * <p>A checkpoint: {@link #arm}, then QMP {@code xen-save-devices-state} with {@link #STATE_NAME}. The library reports {@link
  * Listener#paused} when the VM is stopped and drained, {@link Listener#chunk} for each batch of dirty pages, and {@link
  * Listener#harvested} last, after the engine has called {@link #sealed} or the checkpoint became void. An engine arms the next
  * checkpoint only after that. With {@link #armAndPreCopy} most pages are copied before QEMU is told. If QEMU answers the command with an

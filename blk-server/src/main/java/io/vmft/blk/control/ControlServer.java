@@ -20,7 +20,7 @@ import java.util.logging.Level;
 import java.util.logging.Logger;
 import org.jspecify.annotations.Nullable;
 
-/** Listens for engines. Calls run on threads of its own, because they wait for disks; seals do not. */
+/** Listens for engines. Calls run on threads of its own, because they wait for disks; an engine's seals do not. */
 public final class ControlServer implements AutoCloseable {
     private static final int THREADS = 32;
     private static final int MAX_MESSAGE_BYTES = 64 << 10;

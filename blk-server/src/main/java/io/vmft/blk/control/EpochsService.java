@@ -17,6 +17,7 @@ import java.util.function.Supplier;
 final class EpochsService extends EpochsGrpc.EpochsImplBase {
     private final Coordinator coordinator;
     private final Set<SealsCall> sealsCalls = ConcurrentHashMap.newKeySet();
+    private volatile boolean ending;
 
     EpochsService(Coordinator coordinator) {
         this.coordinator = coordinator;
@@ -29,14 +30,19 @@ final class EpochsService extends EpochsGrpc.EpochsImplBase {
 
     @Override
     public StreamObserver<SealRequest> seals(StreamObserver<EpochReply> observer) {
-        return SealsCall.begin(
+        SealsCall call = SealsCall.begin(
                 (ServerCallStreamObserver<EpochReply>) observer,
                 request -> reply(request.getVm(), request.getEpoch(), () -> coordinator.seal(request)),
                 sealsCalls);
+        if (ending) {
+            call.end();
+        }
+        return call;
     }
 
-    /** Ends the calls that an engine would leave open for ever. */
+    /** Ends the calls that an engine would leave open for ever, those to come too. */
     void endSealsCalls() {
+        ending = true;
         sealsCalls.forEach(SealsCall::end);
     }
 

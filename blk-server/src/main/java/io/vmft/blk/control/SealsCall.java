@@ -37,7 +37,9 @@ final class SealsCall implements StreamObserver<SealRequest> {
         SealsCall call = new SealsCall(replies, seal, open);
         replies.disableAutoRequest();
         replies.setOnReadyHandler(call::ask);
+        // With a cancel handler an answer to a client that is gone is dropped, not thrown.
         replies.setOnCancelHandler(() -> open.remove(call));
+        replies.setOnCloseHandler(() -> open.remove(call));
         open.add(call);
         return call;
     }

@@ -87,7 +87,7 @@ public final class BlkControl implements AutoCloseable {
                 .channelType(EpollSocketChannel.class)
                 .usePlaintext()
                 .directExecutor()
-                // What was not answered is asked again here, and costs less then.
+                // Without gRPC's own retries a call costs less; what is not answered is asked again here.
                 .disableRetry()
                 .keepAliveTime(5, TimeUnit.SECONDS)
                 .keepAliveTimeout(5, TimeUnit.SECONDS)
@@ -152,7 +152,10 @@ public final class BlkControl implements AutoCloseable {
         return untilAnswered("Close", () -> arbiter().close(request));
     }
 
-    /** Fails with the gRPC status when there was no answer within {@code limit}: whether the server sealed is then unknown. */
+    /**
+     * Fails with the gRPC status when there was no answer within {@code limit}: whether the server sealed is then unknown. So do all others that are
+     * under way. Does not wait for a server that is away.
+     */
     public CompletableFuture<EpochReply> seal(String vm, long generation, long epoch, Duration limit) {
         SealRequest request = SealRequest.newBuilder()
                 .setVm(vm)

@@ -15,11 +15,13 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Seals over one call that stays open; they are answered in order. Once it has ended, for whatever reason, what was not answered fails, and another
+ * Seals over one call that stays open; they are answered in order, each with its epoch, and an answer out of order ends the call. Once it has ended, for whatever reason, what was not answered fails, and another
  * call has to be made. Thread-safe.
  */
 final class SealsCall implements ClientResponseObserver<SealRequest, EpochReply> {
-    private final ArrayDeque<CompletableFuture<EpochReply>> waiting = new ArrayDeque<>();
+    private record Asked(long epoch, CompletableFuture<EpochReply> answer) {}
+
+    private final ArrayDeque<Asked> waiting = new ArrayDeque<>();
     private @Nullable ClientCallStreamObserver<SealRequest> requests;
     private @Nullable Throwable end;
 
@@ -43,7 +45,7 @@ final class SealsCall implements ClientResponseObserver<SealRequest, EpochReply>
             if (end != null) {
                 return CompletableFuture.failedFuture(end);
             }
-            waiting.add(answer);
+            waiting.add(new Asked(request.getEpoch(), answer));
             stream().onNext(request);
         }
         ScheduledFuture<?> deadline = timer.schedule(() -> late(answer), limit.toNanos(), TimeUnit.NANOSECONDS);
@@ -59,19 +61,29 @@ final class SealsCall implements ClientResponseObserver<SealRequest, EpochReply>
 
     private void late(CompletableFuture<EpochReply> answer) {
         if (!answer.isDone()) {
-            end(Status.DEADLINE_EXCEEDED.withDescription("no answer in time").asRuntimeException());
-            stream().cancel("an answer is late", null);
+            abandon(Status.DEADLINE_EXCEEDED.withDescription("no answer in time"));
         }
+    }
+
+    private void abandon(Status why) {
+        end(why.asRuntimeException());
+        stream().cancel(why.getDescription(), null);
     }
 
     @Override
     public void onNext(EpochReply reply) {
-        CompletableFuture<EpochReply> answer;
+        Asked asked;
         synchronized (this) {
-            answer = waiting.poll();
+            asked = waiting.peek();
+            if (asked != null && asked.epoch() == reply.getEpoch()) {
+                waiting.remove();
+            }
         }
-        if (answer != null) {
-            answer.complete(reply);
+        if (asked != null && asked.epoch() == reply.getEpoch()) {
+            asked.answer().complete(reply);
+        } else {
+            abandon(Status.INTERNAL.withDescription(
+                    "an answer for epoch " + reply.getEpoch() + " that was not asked for"));
         }
     }
 
@@ -86,7 +98,7 @@ final class SealsCall implements ClientResponseObserver<SealRequest, EpochReply>
     }
 
     private void end(Throwable reason) {
-        List<CompletableFuture<EpochReply>> unanswered;
+        List<Asked> unanswered;
         synchronized (this) {
             if (end != null) {
                 return;
@@ -95,6 +107,6 @@ final class SealsCall implements ClientResponseObserver<SealRequest, EpochReply>
             unanswered = List.copyOf(waiting);
             waiting.clear();
         }
-        unanswered.forEach(answer -> answer.completeExceptionally(reason));
+        unanswered.forEach(asked -> asked.answer().completeExceptionally(reason));
     }
 }

@@ -322,6 +322,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     public void fenced(String message) {
         if (fencedBy == null && !over) {
             fencedBy = message;
+            stopGoingSolo();
             log.error("{}: it may not run here any more, ending it: {}", context.vm(), message);
             vm.kill();
         }

@@ -31,6 +31,9 @@ final class CheckpointReceiver implements AutoCloseable {
 
         /** Memory is not the primary's: it must not run, and this receiver is to be closed. The primary is told afterwards. */
         void differs(String where);
+
+        /** Memory could not be written, so it must not run; this receiver is to be closed. The primary is told by the end of its link. */
+        void memoryFailed(String why);
     }
 
     private static final long MAX_FRAMES_BYTES = 4L << 20;
@@ -76,6 +79,21 @@ final class CheckpointReceiver implements AutoCloseable {
 
     /** Takes what the primary sent; the frame stays the caller's. What no honest primary sends throws {@link CorruptedFrameException}. */
     void frame(Frame frame) {
+        writingMemory(() -> take(frame));
+    }
+
+    /** Where the memory's file system is full, the JVM throws what a write to a mapping cannot return. */
+    private void writingMemory(Runnable work) {
+        try {
+            work.run();
+        } catch (InternalError e) {
+            String why = "the VM's memory cannot be written, its file system may be full: " + e.getMessage();
+            owner.memoryFailed(why);
+            primary.close(why);
+        }
+    }
+
+    private void take(Frame frame) {
         long epoch = frame.epoch();
         switch (frame.type()) {
             case SYNC_PAGES -> epochs.syncPages(frame.payload().retain());
@@ -130,7 +148,7 @@ final class CheckpointReceiver implements AutoCloseable {
             return;
         }
         if (running.step()) {
-            primary.execute(() -> verify(running));
+            primary.execute(() -> writingMemory(() -> verify(running)));
             return;
         }
         verification = null;

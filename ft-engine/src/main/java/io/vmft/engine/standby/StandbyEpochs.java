@@ -323,9 +323,7 @@ public final class StandbyEpochs implements AutoCloseable {
 
     private void foldFirst() {
         Staged next = complete.getFirst();
-        // INVARIANT: an epoch stays staged until the image has all of it. Where a page cannot be written this throws,
-        // and
-        // who folds further folds the whole epoch again.
+        // INVARIANT: an epoch stays staged until the image has all of it. Where a page cannot be written this throws.
         next.pages.forEach(this::fold);
         complete.removeFirst();
         next.pages.forEach(part -> part.payload().release());

@@ -190,6 +190,12 @@ final class StandbySession implements CheckpointReceiver.Owner {
         end();
     }
 
+    @Override
+    public void memoryFailed(String why) {
+        log.error("{}: this is no backup any more: {}", context.vm(), why);
+        end();
+    }
+
     private void dataLost(long committedEpoch) {
         Link from = primary;
         if (from != null && phase == Phase.HOLDING) {
