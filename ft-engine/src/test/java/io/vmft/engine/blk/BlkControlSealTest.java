@@ -118,7 +118,8 @@ class BlkControlSealTest {
     void oneUnderWayFailsWhenTheClientIsClosed() {
         CompletableFuture<EpochReply> answer = seal(SILENT, LIMIT);
         control.close();
-        assertThat(code(answer)).isEqualTo(Status.Code.UNAVAILABLE);
+        // Whichever of the call's and the thread's ends comes first.
+        assertThat(code(answer)).isIn(Status.Code.UNAVAILABLE, Status.Code.UNKNOWN);
     }
 
     private static Status.Code code(CompletableFuture<EpochReply> answer) {
