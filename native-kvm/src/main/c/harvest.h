@@ -11,7 +11,10 @@ struct harvest_found {
     uint64_t in_dirty_log;
 };
 
-/* Adds the pages written since they were protected last to dirty and protects them again, on the service thread, while the guest runs. Adds to found, too, if that is not NULL. */
+/*
+ * Adds the pages written since they were protected last to dirty and protects them again, on the service thread, while the guest runs. Adds to
+ * found, too, if that is not NULL.
+ */
 void harvest_live(uint64_t *dirty, struct harvest_found *found);
 
 /*

@@ -52,7 +52,11 @@ enum vmft_arm {
 
 /* Moments are of CLOCK_MONOTONIC, in nanoseconds, and come in this order. */
 enum vmft_harvested {
-    VMFT_DIRTY_PAGES,    /* of a valid one: page indexes in its chunks; a page that was written again while it was copied comes again, and so may one of the last pause */
+    /*
+     * Of a valid one: page indexes in its chunks; a page that was written again while it was copied comes again, and so may one of the last
+     * pause.
+     */
+    VMFT_DIRTY_PAGES,
     VMFT_OPENED_AT,      /* the state file was opened: the VM is stopped and drained */
     VMFT_CLOSED_AT,      /* the state file is whole */
     VMFT_FOUND_AT,       /* dirty pages are known */

@@ -116,7 +116,7 @@ final class BareVm implements AutoCloseable {
     }
 
     /** Saves its state again and again, as an engine would, and returns the pauses in nanoseconds. */
-    List<Long> pauses(long epochNanos, long lengthNanos) throws IOException, InterruptedException {
+    private List<Long> pauses(long epochNanos, long lengthNanos) throws IOException, InterruptedException {
         synchronized (pauses) {
             pauses.clear();
         }
@@ -136,6 +136,17 @@ final class BareVm implements AutoCloseable {
         synchronized (pauses) {
             return List.copyOf(pauses);
         }
+    }
+
+    /** As {@link #pauses}, while a protected VM stands still, which goes on afterwards. This VM stands still before and after. */
+    List<Long> pausesInPlaceOf(EngineVm other, long epochNanos, long lengthNanos)
+            throws IOException, InterruptedException {
+        other.pause();
+        cont();
+        List<Long> found = pauses(epochNanos, lengthNanos);
+        stop();
+        other.resume();
+        return found;
     }
 
     void stop() throws IOException, InterruptedException {

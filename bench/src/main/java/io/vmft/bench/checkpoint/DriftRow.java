@@ -19,6 +19,7 @@ final class DriftRow {
 
     private static final int PARTS = 10;
     private static final int POLL_SECONDS = 5;
+    private static final long EPOCH_NANOS = TimeUnit.MILLISECONDS.toNanos(EPOCH_MILLIS);
     private static final long FLOOR_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final double PAUSE_GROWTH = 1.15;
     private static final double MEMORY_GROWTH = 1.1;
@@ -43,7 +44,7 @@ final class DriftRow {
                 vm.epochs().forEach(each -> nanos.add(each.pause()));
             }
             pauses.add(Percentile.millis(nanos, 50));
-            floors.add(floor(bare, vm));
+            floors.add(Percentile.millis(bare.pausesInPlaceOf(vm, EPOCH_NANOS, FLOOR_NANOS), 50));
             primary.add(vm.primary().residentBytes() / 1048576.0);
             standby.add(vm.standby().residentBytes() / 1048576.0);
             server.add(storage.process().residentBytes() / 1048576.0);
@@ -76,16 +77,6 @@ final class DriftRow {
                 growth("drift/standby-growth", standby, MEMORY_GROWTH),
                 Result.of("drift/blk-server", "MiB", server),
                 growth("drift/blk-server-growth", server, MEMORY_GROWTH));
-    }
-
-    /** The bare command's median pause now, in milliseconds; the protected VM stands still meanwhile, and goes on. */
-    private static double floor(BareVm bare, EngineVm vm) throws IOException, InterruptedException {
-        vm.pause();
-        bare.cont();
-        double median = Percentile.millis(bare.pauses(TimeUnit.MILLISECONDS.toNanos(EPOCH_MILLIS), FLOOR_NANOS), 50);
-        bare.stop();
-        vm.resume();
-        return median;
     }
 
     /** The first part is the start's. */

@@ -37,11 +37,7 @@ final class PauseRow {
         for (int round = 1; round <= settings.rounds(); round++) {
             out.printf("%s: round %d of %d%n", name, round, settings.rounds());
             out.flush();
-            vm.pause();
-            bare.cont();
-            floor.add(bare.pauses(CheckpointBench.EPOCH_NANOS, length));
-            bare.stop();
-            vm.resume();
+            floor.add(bare.pausesInPlaceOf(vm, CheckpointBench.EPOCH_NANOS, length));
             TimeUnit.NANOSECONDS.sleep(SETTLE_NANOS);
             vm.epochs();
             TimeUnit.NANOSECONDS.sleep(length);

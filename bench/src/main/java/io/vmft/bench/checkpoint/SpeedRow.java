@@ -8,7 +8,6 @@ import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicLong;
 
 /** How fast a guest works protected, beside the same guest alone with its disk on qemu-nbd, in turn. */
 final class SpeedRow {
@@ -60,14 +59,13 @@ final class SpeedRow {
             vm.resume();
             TimeUnit.NANOSECONDS.sleep(SETTLE_NANOS);
             vm.epochs();
-            AtomicLong pauses = new AtomicLong();
-            Fetching fetch = () -> pauses.addAndGet(
-                    vm.epochs().stream().mapToLong(Epoch::pause).sum());
+            List<Epoch> epochs = new ArrayList<>();
+            Fetching fetch = () -> epochs.addAll(vm.epochs());
             long start = System.nanoTime();
             guarded.add(perSecond(() -> counter.read(vm.serial(), vm.ram()), settings.seconds(), fetch));
             long length = System.nanoTime() - start;
             fetch.now();
-            paused.add(pauses.get() / (double) length);
+            paused.add(epochs.stream().mapToLong(Epoch::pause).sum() / (double) length);
         }
         vm.end();
         bare.close();

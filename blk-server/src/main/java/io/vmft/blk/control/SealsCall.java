@@ -14,17 +14,14 @@ import java.util.function.Function;
 final class SealsCall implements StreamObserver<SealRequest> {
     private final ServerCallStreamObserver<EpochReply> replies;
     private final Function<SealRequest, EpochReply> seal;
-    private final Set<SealsCall> open;
     /** Whether a request is asked for, and not here yet. */
     private boolean asked;
 
     private boolean ended;
 
-    private SealsCall(
-            ServerCallStreamObserver<EpochReply> replies, Function<SealRequest, EpochReply> seal, Set<SealsCall> open) {
+    private SealsCall(ServerCallStreamObserver<EpochReply> replies, Function<SealRequest, EpochReply> seal) {
         this.replies = replies;
         this.seal = seal;
-        this.open = open;
     }
 
     /**
@@ -34,13 +31,14 @@ final class SealsCall implements StreamObserver<SealRequest> {
      */
     static SealsCall begin(
             ServerCallStreamObserver<EpochReply> replies, Function<SealRequest, EpochReply> seal, Set<SealsCall> open) {
-        SealsCall call = new SealsCall(replies, seal, open);
+        SealsCall call = new SealsCall(replies, seal);
         replies.disableAutoRequest();
         replies.setOnReadyHandler(call::ask);
-        // With a cancel handler an answer to a client that is gone is dropped, not thrown.
-        replies.setOnCancelHandler(() -> open.remove(call));
-        replies.setOnCloseHandler(() -> open.remove(call));
         open.add(call);
+        Runnable over = () -> open.remove(call);
+        // With a cancel handler an answer to a client that is gone is dropped, not thrown.
+        replies.setOnCancelHandler(over);
+        replies.setOnCloseHandler(over);
         return call;
     }
 
@@ -65,7 +63,7 @@ final class SealsCall implements StreamObserver<SealRequest> {
 
     @Override
     public void onError(Throwable gone) {
-        open.remove(this);
+        // The cancel handler has heard of it.
     }
 
     @Override
@@ -76,7 +74,6 @@ final class SealsCall implements StreamObserver<SealRequest> {
     synchronized void end() {
         if (!ended) {
             ended = true;
-            open.remove(this);
             replies.onCompleted();
         }
     }

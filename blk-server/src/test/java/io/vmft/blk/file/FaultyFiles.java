@@ -4,8 +4,11 @@ import io.vmft.blk.export.PipedData;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.function.BiPredicate;
 import org.jspecify.annotations.Nullable;
 
@@ -30,6 +33,7 @@ public final class FaultyFiles implements StoreFiles {
     }
 
     private final AtomicInteger pipedWrites = new AtomicInteger();
+    private final Map<Path, LongAdder> readBytes = new ConcurrentHashMap<>();
     private volatile Fault fault = (_, _) -> {};
     private volatile boolean takesPiped = true;
 
@@ -45,6 +49,12 @@ public final class FaultyFiles implements StoreFiles {
     /** How often data from a pipe was to be written, whatever became of it. */
     public int pipedWrites() {
         return pipedWrites.get();
+    }
+
+    /** How many bytes of a file were read into memory. */
+    public long readBytes(Path path) {
+        LongAdder sum = readBytes.get(path);
+        return sum == null ? 0 : sum.sum();
     }
 
     public void heal() {
@@ -127,6 +137,7 @@ public final class FaultyFiles implements StoreFiles {
         public void read(long position, MemorySegment destination) throws IOException {
             ask(Call.READ);
             file.read(position, destination);
+            readBytes.computeIfAbsent(file.path(), _ -> new LongAdder()).add(destination.byteSize());
         }
 
         @Override

@@ -63,8 +63,8 @@ public final class BlkControl implements AutoCloseable {
     private final EpochsGrpc.EpochsStub sealing;
 
     private final Set<Runnable> connectedListeners = ConcurrentHashMap.newKeySet();
-    /** The call under way, or the last one. */
-    private volatile @Nullable SealsCall sealsCall;
+    /** The call under way, or the last one; {@link #sealing} guards it. */
+    private @Nullable SealsCall sealsCall;
 
     private volatile boolean connected;
     private volatile boolean closed;
@@ -166,10 +166,6 @@ public final class BlkControl implements AutoCloseable {
     }
 
     private SealsCall sealsCall() {
-        SealsCall open = sealsCall;
-        if (open != null && !open.hasEnded()) {
-            return open;
-        }
         synchronized (sealing) {
             if (sealsCall == null || sealsCall.hasEnded()) {
                 SealsCall next = new SealsCall();

@@ -15,8 +15,8 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Seals over one call that stays open; they are answered in order, each with its epoch, and an answer out of order ends the call. Once it has ended, for whatever reason, what was not answered fails, and another
- * call has to be made. Thread-safe.
+ * Seals over one call that stays open; they are answered in order, each with its epoch, and an answer out of order ends the call.
+ * Once it has ended, for whatever reason, what was not answered fails, and another call has to be made. Thread-safe.
  */
 final class SealsCall implements ClientResponseObserver<SealRequest, EpochReply> {
     private record Asked(long epoch, CompletableFuture<EpochReply> answer) {}
@@ -72,19 +72,23 @@ final class SealsCall implements ClientResponseObserver<SealRequest, EpochReply>
 
     @Override
     public void onNext(EpochReply reply) {
-        Asked asked;
-        synchronized (this) {
-            asked = waiting.peek();
-            if (asked != null && asked.epoch() == reply.getEpoch()) {
-                waiting.remove();
-            }
-        }
-        if (asked != null && asked.epoch() == reply.getEpoch()) {
-            asked.answer().complete(reply);
+        CompletableFuture<EpochReply> answer = takeWaiting(reply.getEpoch());
+        if (answer != null) {
+            answer.complete(reply);
         } else {
             abandon(Status.INTERNAL.withDescription(
                     "an answer for epoch " + reply.getEpoch() + " that was not asked for"));
         }
+    }
+
+    /** Null if it is another epoch's turn, or nobody's. */
+    private synchronized @Nullable CompletableFuture<EpochReply> takeWaiting(long epoch) {
+        Asked next = waiting.peek();
+        if (next == null || next.epoch() != epoch) {
+            return null;
+        }
+        waiting.remove();
+        return next.answer();
     }
 
     @Override
