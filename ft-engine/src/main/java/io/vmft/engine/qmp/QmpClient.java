@@ -9,15 +9,13 @@ import java.nio.ByteBuffer;
 import java.nio.channels.ClosedChannelException;
 import java.nio.channels.SocketChannel;
 import java.time.Duration;
-import java.util.Iterator;
-import java.util.Map;
+import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -25,7 +23,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One QMP connection. Thread-safe; commands may be sent while others wait for their answers, and QEMU answers them in order.
+ * One QMP connection. Thread-safe; commands may be sent while others wait for their answers. QEMU answers them in order, so they carry no
+ * {@code id}: it reads what comes byte by byte, and a paused guest waits for some of it.
  *
  * <p>A platform thread {@code qmp-VM} reads. Futures complete and event listeners run on it, so neither may block, and the
  * blocking calls must not be made from them. When the connection ends every waiting command fails with
@@ -42,8 +41,9 @@ public final class QmpClient implements AutoCloseable {
     private final String vm;
     private final SocketChannel channel;
     private final Consumer<? super QmpEvent> events;
-    private final AtomicLong lastId = new AtomicLong();
-    private final Map<Long, Pending> pending = new ConcurrentHashMap<>();
+    /** In the order sent, which is that of the answers. Added to under {@link #writing}. */
+    private final Queue<Pending> pending = new ConcurrentLinkedQueue<>();
+
     private final CopyOnWriteArrayList<Expectation> expectations = new CopyOnWriteArrayList<>();
     private final ReentrantLock writing = new ReentrantLock();
     private final CompletableFuture<JsonNode> greeting = new CompletableFuture<>();
@@ -80,22 +80,19 @@ public final class QmpClient implements AutoCloseable {
      *     {@link QmpClosedException} if the connection ends first
      */
     public CompletableFuture<JsonNode> execute(String command, @Nullable ObjectNode arguments) {
-        long id = lastId.incrementAndGet();
         ObjectNode message = arguments().put("execute", command);
         if (arguments != null) {
             message.set("arguments", arguments);
         }
-        message.put("id", id);
         Pending entry = new Pending(command, new CompletableFuture<>());
-        pending.put(id, entry);
         try {
-            send(JSON.writeValueAsBytes(message));
+            send(JSON.writeValueAsBytes(message), entry);
         } catch (IOException e) {
             end("cannot write to QEMU: " + e.getMessage(), e);
         }
         QmpClosedException reason = closed.getNow(null);
         if (reason != null) {
-            pending.remove(id);
+            pending.remove(entry);
             entry.answer.completeExceptionally(reason);
         }
         return entry.answer;
@@ -155,13 +152,14 @@ public final class QmpClient implements AutoCloseable {
         end("closed by the engine", null);
     }
 
-    private void send(byte[] message) throws IOException {
+    private void send(byte[] message, Pending entry) throws IOException {
         ByteBuffer line = ByteBuffer.allocate(message.length + 1)
                 .put(message)
                 .put((byte) '\n')
                 .flip();
         writing.lock();
         try {
+            pending.add(entry);
             while (line.hasRemaining()) {
                 channel.write(line);
             }
@@ -207,8 +205,8 @@ public final class QmpClient implements AutoCloseable {
         } else if (message.has("QMP")) {
             greeting.complete(message.path("QMP"));
         } else {
-            Pending entry = pending.remove(message.path("id").asLong(-1));
             JsonNode error = message.path("error");
+            Pending entry = message.has("return") || message.has("error") ? pending.poll() : null;
             if (entry == null) {
                 LOG.warn("{}: QEMU answered what was not asked: {}", vm, message);
             } else if (error.isMissingNode()) {
@@ -249,9 +247,7 @@ public final class QmpClient implements AutoCloseable {
             return;
         }
         greeting.completeExceptionally(closure);
-        for (Iterator<Pending> each = pending.values().iterator(); each.hasNext(); ) {
-            Pending entry = each.next();
-            each.remove();
+        for (Pending entry = pending.poll(); entry != null; entry = pending.poll()) {
             entry.answer.completeExceptionally(closure);
         }
         expectations.forEach(expectation -> expectation.seen.completeExceptionally(closure));

@@ -58,7 +58,7 @@ final class QmpClientTest {
     }
 
     @Test
-    void matchesAnswersToPipelinedCommandsByTheirIds() throws Exception {
+    void matchesAnswersToPipelinedCommandsByTheirOrder() throws Exception {
         try (QmpClient client = connected()) {
             CompletableFuture<JsonNode> first =
                     client.execute("qom-get", QmpClient.arguments().put("path", "/machine"));
@@ -68,8 +68,9 @@ final class QmpClientTest {
             assertThat(firstAsked.path("execute").asText()).isEqualTo("qom-get");
             assertThat(firstAsked.path("arguments").path("path").asText()).isEqualTo("/machine");
             assertThat(secondAsked.has("arguments")).isFalse();
-            say(Map.of("return", Map.of("n", 2), "id", secondAsked.path("id")));
-            say(Map.of("return", "one", "id", firstAsked.path("id")));
+            assertThat(secondAsked.has("id")).isFalse();
+            say(Map.of("return", "one"));
+            say(Map.of("return", Map.of("n", 2)));
             assertThat(second.get().path("n").asInt()).isEqualTo(2);
             assertThat(first.get().asText()).isEqualTo("one");
         }
@@ -79,11 +80,8 @@ final class QmpClientTest {
     void refusalsCarryCommandClassAndDescription() throws Exception {
         try (QmpClient client = connected()) {
             CompletableFuture<JsonNode> answer = client.execute("cont");
-            say(Map.of(
-                    "error",
-                    Map.of("class", "GenericError", "desc", "it is migrating"),
-                    "id",
-                    nextCommand().path("id")));
+            nextCommand();
+            say(Map.of("error", Map.of("class", "GenericError", "desc", "it is migrating")));
             assertThatThrownBy(answer::get).cause().isInstanceOfSatisfying(QmpException.class, refused -> {
                 assertThat(refused.command()).isEqualTo("cont");
                 assertThat(refused.errorClass()).isEqualTo("GenericError");
@@ -115,7 +113,8 @@ final class QmpClientTest {
         })) {
             say("{\"event\": \"STOP\"}");
             CompletableFuture<JsonNode> answer = client.execute("stop");
-            say(Map.of("return", Map.of(), "id", nextCommand().path("id")));
+            nextCommand();
+            say(Map.of("return", Map.of()));
             assertThat(answer.get()).isEmpty();
         }
     }
@@ -148,10 +147,13 @@ final class QmpClientTest {
     @Test
     void answersNobodyAskedForAreIgnored() throws Exception {
         try (QmpClient client = connected()) {
-            say("{\"return\": {}, \"id\": 999}");
-            say("[1, 2]");
+            say("{\"return\": {}}");
+            say("{\"event\": \"STOP\"}");
+            await().until(() -> events.size() == 1);
             CompletableFuture<JsonNode> answer = client.execute("stop");
-            say(Map.of("return", 5, "id", nextCommand().path("id")));
+            nextCommand();
+            say("[1, 2]");
+            say(Map.of("return", 5));
             assertThat(answer.get().asInt()).isEqualTo(5);
         }
     }
@@ -162,10 +164,9 @@ final class QmpClientTest {
             assertThatThrownBy(() -> client.call("stop", null, Duration.ofMillis(1)))
                     .isInstanceOf(QmpClosedException.class)
                     .hasMessageContaining("did not answer stop within 1 ms");
-            JsonNode late = nextCommand();
             CompletableFuture<JsonNode> answer = client.execute("cont");
-            say(Map.of("return", 1, "id", late.path("id")));
-            say(Map.of("return", 2, "id", nextCommand().path("id")));
+            say(Map.of("return", 1));
+            say(Map.of("return", 2));
             assertThat(answer.get().asInt()).isEqualTo(2);
         }
     }
@@ -213,7 +214,7 @@ final class QmpClientTest {
                 say(GREETING.strip());
                 JsonNode command = nextCommand();
                 assertThat(command.path("execute").asText()).isEqualTo("qmp_capabilities");
-                say(Map.of("return", Map.of(), "id", command.path("id")));
+                say(Map.of("return", Map.of()));
             } catch (IOException e) {
                 throw new IllegalStateException(e);
             }
