@@ -28,9 +28,34 @@ class PreCopiesTest {
     }
 
     @Test
-    void fewPagesAreNoReason() {
+    void fewPagesAgainAreNoReason() {
         for (int epoch = 0; epoch < 100; epoch++) {
             preCopies.harvested(10, 60);
+            assertThat(preCopies.isWorthIt()).isTrue();
+        }
+    }
+
+    @Test
+    void aGuestThatWritesFewPagesHasThemCopiedInThePause() {
+        for (int epoch = 0; epoch < PreCopies.EPOCHS_TO_TELL; epoch++) {
+            assertThat(preCopies.isWorthIt()).isTrue();
+            preCopies.harvested(10, 20);
+        }
+        for (int epoch = 0; epoch < 1000; epoch++) {
+            assertThat(preCopies.isWorthIt()).isFalse();
+            preCopies.harvested(0, PreCopies.FEW_PAGES - 1);
+        }
+        preCopies.harvested(0, PreCopies.FEW_PAGES);
+        assertThat(preCopies.isWorthIt()).isTrue();
+    }
+
+    @Test
+    void anEpochWithMorePagesStartsTheCountAnew() {
+        for (int i = 0; i < 10; i++) {
+            for (int epoch = 1; epoch < PreCopies.EPOCHS_TO_TELL; epoch++) {
+                preCopies.harvested(10, 20);
+            }
+            preCopies.harvested(200, 20);
             assertThat(preCopies.isWorthIt()).isTrue();
         }
     }
