@@ -108,7 +108,7 @@ public final class ControlServer implements AutoCloseable {
     @Override
     public void close() {
         server.shutdown();
-        epochs.endSealsCalls();
+        epochs.endOpenCalls();
         try {
             if (!server.awaitTermination(10, TimeUnit.SECONDS)) {
                 server.shutdownNow();

@@ -11,12 +11,13 @@ import io.vmft.proto.blk.v1.Refusal;
 import io.vmft.proto.blk.v1.SealRequest;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
 import java.util.function.Supplier;
 
 /** The gRPC face of epochs. */
 final class EpochsService extends EpochsGrpc.EpochsImplBase {
     private final Coordinator coordinator;
-    private final Set<SealsCall> sealsCalls = ConcurrentHashMap.newKeySet();
+    private final Set<EpochsCall<?>> open = ConcurrentHashMap.newKeySet();
     private volatile boolean ending;
 
     EpochsService(Coordinator coordinator) {
@@ -30,10 +31,22 @@ final class EpochsService extends EpochsGrpc.EpochsImplBase {
 
     @Override
     public StreamObserver<SealRequest> seals(StreamObserver<EpochReply> observer) {
-        SealsCall call = SealsCall.begin(
-                (ServerCallStreamObserver<EpochReply>) observer,
-                request -> reply(request.getVm(), request.getEpoch(), () -> coordinator.seal(request)),
-                sealsCalls);
+        return begin(observer, request -> reply(request.getVm(), request.getEpoch(), () -> coordinator.seal(request)));
+    }
+
+    @Override
+    public void commit(CommitRequest request, StreamObserver<EpochReply> observer) {
+        answer(request.getVm(), request.getEpoch(), () -> coordinator.commit(request), observer);
+    }
+
+    @Override
+    public StreamObserver<CommitRequest> commits(StreamObserver<EpochReply> observer) {
+        return begin(
+                observer, request -> reply(request.getVm(), request.getEpoch(), () -> coordinator.commit(request)));
+    }
+
+    private <Q> EpochsCall<Q> begin(StreamObserver<EpochReply> observer, Function<Q, EpochReply> answer) {
+        EpochsCall<Q> call = EpochsCall.begin((ServerCallStreamObserver<EpochReply>) observer, answer, open);
         if (ending) {
             call.end();
         }
@@ -41,14 +54,9 @@ final class EpochsService extends EpochsGrpc.EpochsImplBase {
     }
 
     /** Ends the calls that an engine would leave open for ever, those to come too. */
-    void endSealsCalls() {
+    void endOpenCalls() {
         ending = true;
-        sealsCalls.forEach(SealsCall::end);
-    }
-
-    @Override
-    public void commit(CommitRequest request, StreamObserver<EpochReply> observer) {
-        answer(request.getVm(), request.getEpoch(), () -> coordinator.commit(request), observer);
+        open.forEach(EpochsCall::end);
     }
 
     private static void answer(String vm, long epoch, Supplier<Outcome> call, StreamObserver<EpochReply> observer) {

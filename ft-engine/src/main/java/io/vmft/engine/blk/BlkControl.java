@@ -58,14 +58,10 @@ public final class BlkControl implements AutoCloseable {
     private final MultiThreadIoEventLoopGroup group;
     private final ManagedChannel channel;
     private final ArbiterGrpc.ArbiterFutureStub arbiter;
-    private final EpochsGrpc.EpochsFutureStub epochs;
-    /** Does not wait for the server: a seal that comes later than its pause is for nothing. */
-    private final EpochsGrpc.EpochsStub sealing;
+    private final EpochsCalls<SealRequest> seals;
+    private final EpochsCalls<CommitRequest> commits;
 
     private final Set<Runnable> connectedListeners = ConcurrentHashMap.newKeySet();
-    /** The call under way, or the last one; {@link #sealing} guards it. */
-    private @Nullable SealsCall sealsCall;
-
     private volatile boolean connected;
     private volatile boolean closed;
 
@@ -94,8 +90,10 @@ public final class BlkControl implements AutoCloseable {
                 .maxInboundMessageSize(1 << 20)
                 .build();
         this.arbiter = ArbiterGrpc.newFutureStub(channel).withWaitForReady();
-        this.epochs = EpochsGrpc.newFutureStub(channel).withWaitForReady();
-        this.sealing = EpochsGrpc.newStub(channel);
+        EpochsGrpc.EpochsStub epochs = EpochsGrpc.newStub(channel);
+        // Does not wait for the server: a seal that comes later than its pause is for nothing.
+        this.seals = new EpochsCalls<>(epochs::seals);
+        this.commits = new EpochsCalls<>(epochs.withWaitForReady()::commits);
         watch(channel.getState(true));
     }
 
@@ -123,23 +121,24 @@ public final class BlkControl implements AutoCloseable {
 
     public CompletableFuture<ArbiterReply> get(String vm) {
         return untilAnswered(
-                "Get", () -> arbiter().get(GetRequest.newBuilder().setVm(vm).build()));
+                "Get",
+                () -> toFuture(arbiter().get(GetRequest.newBuilder().setVm(vm).build())));
     }
 
     public CompletableFuture<ArbiterReply> open(OpenRequest request) {
-        return untilAnswered("Open", () -> arbiter().open(request));
+        return untilAnswered("Open", () -> toFuture(arbiter().open(request)));
     }
 
     public CompletableFuture<ArbiterReply> beginProtect(BeginProtectRequest request) {
-        return untilAnswered("BeginProtect", () -> arbiter().beginProtect(request));
+        return untilAnswered("BeginProtect", () -> toFuture(arbiter().beginProtect(request)));
     }
 
     public CompletableFuture<ArbiterReply> goSolo(GoSoloRequest request) {
-        return untilAnswered("GoSolo", () -> arbiter().goSolo(request));
+        return untilAnswered("GoSolo", () -> toFuture(arbiter().goSolo(request)));
     }
 
     public CompletableFuture<TakeOverReply> takeOver(TakeOverRequest request) {
-        return untilAnswered("TakeOver", () -> arbiter().takeOver(request));
+        return untilAnswered("TakeOver", () -> toFuture(arbiter().takeOver(request)));
     }
 
     /** Says that the VM has ended, and why. */
@@ -149,7 +148,7 @@ public final class BlkControl implements AutoCloseable {
                 .setGeneration(generation)
                 .setReason(reason)
                 .build();
-        return untilAnswered("Close", () -> arbiter().close(request));
+        return untilAnswered("Close", () -> toFuture(arbiter().close(request)));
     }
 
     /**
@@ -162,18 +161,7 @@ public final class BlkControl implements AutoCloseable {
                 .setGeneration(generation)
                 .setEpoch(epoch)
                 .build();
-        return sealsCall().seal(request, limit, group.next());
-    }
-
-    private SealsCall sealsCall() {
-        synchronized (sealing) {
-            if (sealsCall == null || sealsCall.hasEnded()) {
-                SealsCall next = new SealsCall();
-                sealing.seals(next);
-                sealsCall = next;
-            }
-            return sealsCall;
-        }
+        return seals.ask(request, epoch, limit, group.next());
     }
 
     /**
@@ -203,7 +191,7 @@ public final class BlkControl implements AutoCloseable {
                 .setGeneration(generation)
                 .setEpoch(epoch)
                 .build();
-        return untilAnswered("Commit", () -> epochs.withDeadlineAfter(ATTEMPT).commit(request));
+        return untilAnswered("Commit", () -> commits.ask(request, epoch, ATTEMPT, group.next()));
     }
 
     /** Pending calls fail. */
@@ -218,8 +206,8 @@ public final class BlkControl implements AutoCloseable {
         return arbiter.withDeadlineAfter(ATTEMPT);
     }
 
-    private <T> CompletableFuture<T> untilAnswered(String call, Supplier<ListenableFuture<T>> attempt) {
-        return toFuture(attempt.get())
+    private <T> CompletableFuture<T> untilAnswered(String call, Supplier<CompletableFuture<T>> attempt) {
+        return attempt.get()
                 .handle((answer, failure) -> {
                     if (failure == null) {
                         return CompletableFuture.completedFuture(answer);

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.StreamObserver;
+import io.vmft.blk.file.FaultyFiles;
+import io.vmft.proto.blk.v1.CommitRequest;
 import io.vmft.proto.blk.v1.EpochReply;
 import io.vmft.proto.blk.v1.EpochsGrpc;
 import io.vmft.proto.blk.v1.Refusal;
@@ -20,8 +22,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The call over which an engine asks for all its seals. */
-class SealsOverControlTest {
+/** The calls over which an engine asks for all its seals and commits. */
+class EpochsOverControlTest {
     /** No more than may be sealed and not committed. */
     private static final int EPOCHS = 16;
 
@@ -48,23 +50,28 @@ class SealsOverControlTest {
     @TempDir
     private Path directory;
 
+    private final FaultyFiles files = new FaultyFiles();
     private BlkServer server;
     private Engine engine;
     private ManagedChannel channel;
     private final Answers answers = new Answers();
-    private StreamObserver<SealRequest> requests;
+    private StreamObserver<SealRequest> seals;
+    private final Answers committed = new Answers();
+    private StreamObserver<CommitRequest> commits;
 
     @BeforeEach
     void start() throws Exception {
         server = BlkServer.start(BlkServerConfig.forTest(
                         directory.resolve("data"),
                         List.of(VolumeSpec.created("disk", directory.resolve("disk.img"), 1 << 20)))
+                .files(files)
                 .build());
         engine = new Engine(server, "vm1", "disk");
         channel = NettyChannelBuilder.forAddress(server.controlAddress())
                 .usePlaintext()
                 .build();
-        requests = EpochsGrpc.newStub(channel).seals(answers);
+        seals = EpochsGrpc.newStub(channel).seals(answers);
+        commits = EpochsGrpc.newStub(channel).commits(committed);
     }
 
     @AfterEach
@@ -74,14 +81,26 @@ class SealsOverControlTest {
     }
 
     private void seal(String vm, long generation, long epoch) {
-        requests.onNext(SealRequest.newBuilder()
+        seals.onNext(SealRequest.newBuilder()
                 .setVm(vm)
                 .setGeneration(generation)
                 .setEpoch(epoch)
                 .build());
     }
 
+    private void commit(long generation, long epoch) {
+        commits.onNext(CommitRequest.newBuilder()
+                .setVm("vm1")
+                .setGeneration(generation)
+                .setEpoch(epoch)
+                .build());
+    }
+
     private EpochReply answer() throws Exception {
+        return next(answers);
+    }
+
+    private static EpochReply next(Answers answers) throws Exception {
         EpochReply reply = answers.replies.poll(20, TimeUnit.SECONDS);
         assertThat(reply).isNotNull();
         return reply;
@@ -104,15 +123,75 @@ class SealsOverControlTest {
             assertThat(reply.getEpoch()).isEqualTo(epoch);
         }
         assertThat(engine.record().getSealedEpoch()).isEqualTo(EPOCHS);
-        requests.onCompleted();
+        seals.onCompleted();
         assertThat(answers.ended.get(20, TimeUnit.SECONDS)).isTrue();
     }
 
     @Test
-    void aServerThatEndsEndsTheCallInOrder() throws Exception {
+    void commitsAreAnsweredInOrderOverTheirOwnCall() throws Exception {
+        engine.protect();
+        long generation = engine.record().getGeneration();
+        for (long epoch = 1; epoch <= EPOCHS; epoch++) {
+            seal("vm1", generation, epoch);
+            assertThat(answer().hasRefusal()).isFalse();
+        }
+        commit(0, 1);
+        for (long epoch = 1; epoch <= EPOCHS; epoch++) {
+            commit(generation, epoch);
+        }
+        assertThat(next(committed).getRefusal().getCode()).isEqualTo(Refusal.Code.FENCED);
+        for (long epoch = 1; epoch <= EPOCHS; epoch++) {
+            EpochReply reply = next(committed);
+            assertThat(reply.hasRefusal()).isFalse();
+            assertThat(reply.getEpoch()).isEqualTo(epoch);
+        }
+        assertThat(engine.record().getCommittedEpoch()).isEqualTo(EPOCHS);
+        commits.onCompleted();
+        assertThat(committed.ended.get(20, TimeUnit.SECONDS)).isTrue();
+    }
+
+    @Test
+    void sealsDoNotWaitForACommit() throws Exception {
+        engine.protect();
+        long generation = engine.record().getGeneration();
+        seal("vm1", generation, 1);
+        assertThat(answer().hasRefusal()).isFalse();
+        FaultyFiles.Held sync = files.hold(FaultyFiles.Call.SYNC, ".segment");
+        commit(generation, 1);
+        sync.awaitReached();
+        seal("vm1", generation, 2);
+        assertThat(answer().hasRefusal()).isFalse();
+        assertThat(committed.replies).isEmpty();
+        sync.release();
+        assertThat(next(committed).hasRefusal()).isFalse();
+    }
+
+    @Test
+    void aServerThatEndsEndsTheCallsInOrder() throws Exception {
         seal("vm1", 0, 1);
         assertThat(answer().hasRefusal()).isTrue();
+        commit(0, 1);
+        assertThat(next(committed).hasRefusal()).isTrue();
         server.close();
         assertThat(answers.ended.get(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(committed.ended.get(20, TimeUnit.SECONDS)).isTrue();
+    }
+
+    @Test
+    void aServerThatEndsAnswersTheCommitUnderWay() throws Exception {
+        engine.protect();
+        long generation = engine.record().getGeneration();
+        seal("vm1", generation, 1);
+        assertThat(answer().hasRefusal()).isFalse();
+        FaultyFiles.Held sync = files.hold(FaultyFiles.Call.SYNC, ".segment");
+        commit(generation, 1);
+        sync.awaitReached();
+        Thread closing = Thread.ofVirtual().start(server::close);
+        assertThat(answers.ended.get(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(committed.ended).isNotDone();
+        sync.release();
+        assertThat(next(committed).hasRefusal()).isFalse();
+        assertThat(committed.ended.get(20, TimeUnit.SECONDS)).isTrue();
+        closing.join();
     }
 }

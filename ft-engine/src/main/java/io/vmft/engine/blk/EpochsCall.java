@@ -4,7 +4,6 @@ import io.grpc.Status;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
 import io.vmft.proto.blk.v1.EpochReply;
-import io.vmft.proto.blk.v1.SealRequest;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.List;
@@ -15,18 +14,20 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Seals over one call that stays open; they are answered in order, each with its epoch, and an answer out of order ends the call.
+ * Seals, or commits, over one call that stays open; they are answered in order, each with its epoch, and an answer out of order ends the call.
  * Once it has ended, for whatever reason, what was not answered fails, and another call has to be made. Thread-safe.
+ *
+ * @param <Q> what is asked
  */
-final class SealsCall implements ClientResponseObserver<SealRequest, EpochReply> {
+final class EpochsCall<Q> implements ClientResponseObserver<Q, EpochReply> {
     private record Asked(long epoch, CompletableFuture<EpochReply> answer) {}
 
     private final ArrayDeque<Asked> waiting = new ArrayDeque<>();
-    private @Nullable ClientCallStreamObserver<SealRequest> requests;
+    private @Nullable ClientCallStreamObserver<Q> requests;
     private @Nullable Throwable end;
 
     @Override
-    public void beforeStart(ClientCallStreamObserver<SealRequest> stream) {
+    public void beforeStart(ClientCallStreamObserver<Q> stream) {
         requests = stream;
     }
 
@@ -37,22 +38,24 @@ final class SealsCall implements ClientResponseObserver<SealRequest, EpochReply>
     /**
      * Asks for one.
      *
+     * @param epoch that of the request
      * @param timer where the call is ended if the answer does not come within {@code limit}
      */
-    CompletableFuture<EpochReply> seal(SealRequest request, Duration limit, ScheduledExecutorService timer) {
+    CompletableFuture<EpochReply> ask(Q request, long epoch, Duration limit, ScheduledExecutorService timer) {
         CompletableFuture<EpochReply> answer = new CompletableFuture<>();
         synchronized (this) {
             if (end != null) {
                 return CompletableFuture.failedFuture(end);
             }
-            waiting.add(new Asked(request.getEpoch(), answer));
+            waiting.add(new Asked(epoch, answer));
             stream().onNext(request);
         }
         ScheduledFuture<?> deadline = timer.schedule(() -> late(answer), limit.toNanos(), TimeUnit.NANOSECONDS);
-        return answer.whenComplete((reply, failure) -> deadline.cancel(false));
+        var _ = answer.whenComplete((reply, failure) -> deadline.cancel(false));
+        return answer;
     }
 
-    private ClientCallStreamObserver<SealRequest> stream() {
+    private ClientCallStreamObserver<Q> stream() {
         if (requests == null) {
             throw new IllegalStateException("the call was not started");
         }

@@ -8,6 +8,7 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.stub.StreamObserver;
+import io.vmft.proto.blk.v1.CommitRequest;
 import io.vmft.proto.blk.v1.EpochReply;
 import io.vmft.proto.blk.v1.EpochsGrpc;
 import io.vmft.proto.blk.v1.SealRequest;
@@ -16,25 +17,29 @@ import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.ToLongFunction;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Seals over a real connection to a server that answers, keeps silent or goes away as told. */
-class BlkControlSealTest {
+/** Seals and commits over a real connection to a server that answers, keeps silent or goes away as told. */
+class BlkControlEpochsTest {
     private static final Duration LIMIT = Duration.ofSeconds(20);
     private static final long SILENT = 1_000;
     private static final long GO_AWAY = 2_000;
 
     private final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
     private final AtomicInteger calls = new AtomicInteger();
+    private final Set<Long> goAwayOnce = ConcurrentHashMap.newKeySet();
     private Server server;
     private BlkControl control;
 
@@ -58,16 +63,24 @@ class BlkControlSealTest {
     private final class Scripted extends EpochsGrpc.EpochsImplBase {
         @Override
         public StreamObserver<SealRequest> seals(StreamObserver<EpochReply> replies) {
+            return script(replies, SealRequest::getEpoch);
+        }
+
+        @Override
+        public StreamObserver<CommitRequest> commits(StreamObserver<EpochReply> replies) {
+            return script(replies, CommitRequest::getEpoch);
+        }
+
+        private <Q> StreamObserver<Q> script(StreamObserver<EpochReply> replies, ToLongFunction<Q> epochOf) {
             calls.incrementAndGet();
             return new StreamObserver<>() {
                 @Override
-                public void onNext(SealRequest request) {
-                    if (request.getEpoch() == GO_AWAY) {
+                public void onNext(Q request) {
+                    long epoch = epochOf.applyAsLong(request);
+                    if (epoch == GO_AWAY || goAwayOnce.remove(epoch)) {
                         replies.onError(Status.UNAVAILABLE.asRuntimeException());
-                    } else if (request.getEpoch() != SILENT) {
-                        replies.onNext(EpochReply.newBuilder()
-                                .setEpoch(request.getEpoch())
-                                .build());
+                    } else if (epoch != SILENT) {
+                        replies.onNext(EpochReply.newBuilder().setEpoch(epoch).build());
                     }
                 }
 
@@ -120,6 +133,28 @@ class BlkControlSealTest {
         control.close();
         // Whichever of the call's and the thread's ends comes first.
         assertThat(code(answer)).isIn(Status.Code.UNAVAILABLE, Status.Code.UNKNOWN);
+    }
+
+    @Test
+    void commitsGoOverOneCallToo() throws Exception {
+        for (long epoch = 1; epoch <= 100; epoch++) {
+            assertThat(control.commit("vm", 1, epoch).get(20, TimeUnit.SECONDS).getEpoch())
+                    .isEqualTo(epoch);
+        }
+        assertThat(calls).hasValue(1);
+    }
+
+    @Test
+    void commitsThatWereNotAnsweredAreAskedForAgain() throws Exception {
+        goAwayOnce.add(2L);
+        List<CompletableFuture<EpochReply>> answers = new ArrayList<>();
+        for (long epoch = 1; epoch <= 3; epoch++) {
+            answers.add(control.commit("vm", 1, epoch));
+        }
+        for (int i = 0; i < answers.size(); i++) {
+            assertThat(answers.get(i).get(20, TimeUnit.SECONDS).getEpoch()).isEqualTo(i + 1);
+        }
+        assertThat(goAwayOnce).isEmpty();
     }
 
     private static Status.Code code(CompletableFuture<EpochReply> answer) {

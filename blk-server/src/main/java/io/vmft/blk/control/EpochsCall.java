@@ -3,25 +3,30 @@ package io.vmft.blk.control;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import io.vmft.proto.blk.v1.EpochReply;
-import io.vmft.proto.blk.v1.SealRequest;
 import java.util.Set;
 import java.util.function.Function;
 
 /**
- * One engine's seals, on the event loop that reads them. The next one is asked for only when the socket took the answers before, so a client that
- * does not read them fills no memory. Only {@link #end} may come from another thread.
+ * One engine's seals or its commits, on the thread that brings each. The next one is asked for only when the socket took the answers before, so a
+ * client that does not read them fills no memory. Only {@link #end} may come from another thread.
+ *
+ * @param <Q> what is asked
  */
-final class SealsCall implements StreamObserver<SealRequest> {
+final class EpochsCall<Q> implements StreamObserver<Q> {
     private final ServerCallStreamObserver<EpochReply> replies;
-    private final Function<SealRequest, EpochReply> seal;
+    private final Function<Q, EpochReply> answer;
     /** Whether a request is asked for, and not here yet. */
     private boolean asked;
+    /** Whether one is here, and not answered yet. */
+    private boolean answering;
+    /** None is asked for any more. */
+    private boolean ending;
 
     private boolean ended;
 
-    private SealsCall(ServerCallStreamObserver<EpochReply> replies, Function<SealRequest, EpochReply> seal) {
+    private EpochsCall(ServerCallStreamObserver<EpochReply> replies, Function<Q, EpochReply> answer) {
         this.replies = replies;
-        this.seal = seal;
+        this.answer = answer;
     }
 
     /**
@@ -29,9 +34,9 @@ final class SealsCall implements StreamObserver<SealRequest> {
      *
      * @param open holds it as long as it lasts
      */
-    static SealsCall begin(
-            ServerCallStreamObserver<EpochReply> replies, Function<SealRequest, EpochReply> seal, Set<SealsCall> open) {
-        SealsCall call = new SealsCall(replies, seal);
+    static <Q> EpochsCall<Q> begin(
+            ServerCallStreamObserver<EpochReply> replies, Function<Q, EpochReply> answer, Set<EpochsCall<?>> open) {
+        EpochsCall<Q> call = new EpochsCall<>(replies, answer);
         replies.disableAutoRequest();
         replies.setOnReadyHandler(call::ask);
         open.add(call);
@@ -43,19 +48,26 @@ final class SealsCall implements StreamObserver<SealRequest> {
     }
 
     private synchronized void ask() {
-        if (!ended && !asked && replies.isReady()) {
+        if (!ending && !asked && !answering && replies.isReady()) {
             asked = true;
             replies.request(1);
         }
     }
 
     @Override
-    public void onNext(SealRequest request) {
-        EpochReply reply = seal.apply(request);
+    public void onNext(Q request) {
         synchronized (this) {
             asked = false;
+            answering = true;
+        }
+        EpochReply reply = answer.apply(request);
+        synchronized (this) {
+            answering = false;
             if (!ended) {
                 replies.onNext(reply);
+            }
+            if (ending) {
+                complete();
             }
         }
         ask();
@@ -71,7 +83,15 @@ final class SealsCall implements StreamObserver<SealRequest> {
         end();
     }
 
+    /** Ends it, once what is being done is answered. */
     synchronized void end() {
+        ending = true;
+        if (!answering) {
+            complete();
+        }
+    }
+
+    private void complete() {
         if (!ended) {
             ended = true;
             replies.onCompleted();
