@@ -65,6 +65,14 @@ public final class BenchMain implements Callable<Integer> {
     private int seconds;
 
     @Option(
+            names = "--warm-up",
+            paramLabel = "SECONDS",
+            defaultValue = "40",
+            description = "How long the engines of a protected VM run before pauses and speeds are measured"
+                    + " (default: ${DEFAULT-VALUE}; their compilers are busy for some five minutes).")
+    private int warmUp;
+
+    @Option(
             names = "--minutes",
             paramLabel = "N",
             defaultValue = "10",
@@ -139,7 +147,7 @@ public final class BenchMain implements Callable<Integer> {
 
     private BenchSettings settings() {
         try {
-            return new BenchSettings(rounds, seconds, minutes, epochs, plot, folder, Pattern.compile(only));
+            return new BenchSettings(rounds, seconds, warmUp, minutes, epochs, plot, folder, Pattern.compile(only));
         } catch (IllegalArgumentException e) {
             throw new CommandLine.ParameterException(spec.commandLine(), String.valueOf(e.getMessage()));
         }

@@ -15,7 +15,6 @@ import java.util.concurrent.TimeUnit;
 public final class CheckpointBench implements Bench {
     static final int EPOCH_MILLIS = 25;
     static final long EPOCH_NANOS = TimeUnit.MILLISECONDS.toNanos(EPOCH_MILLIS);
-    static final int WARM_UP_SECONDS = 40;
 
     private static final int BUSY_PAGES = 64;
     private static final int MANY_PAGES = 4000;

@@ -55,8 +55,8 @@ final class PauseRow {
             throws IOException, InterruptedException {
         List<Result> results = new ArrayList<>();
         int done = 0;
-        for (int until : new int[] {5, 20, CheckpointBench.WARM_UP_SECONDS}) {
-            if (until > CheckpointBench.WARM_UP_SECONDS || (done > 0 && settings.seconds() < 3)) {
+        for (int until : new int[] {5, 20, 40}) {
+            if (until > settings.warmUp()) {
                 break;
             }
             vm.epochs();
@@ -68,6 +68,7 @@ final class PauseRow {
                     List.of(Percentile.millis(pauses, 50))));
             done = until;
         }
+        TimeUnit.SECONDS.sleep(settings.warmUp() - done);
         return results;
     }
 
