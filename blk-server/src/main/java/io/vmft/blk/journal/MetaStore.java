@@ -58,7 +58,7 @@ public final class MetaStore extends MetaView {
     /** Opens or creates it. */
     public static MetaStore open(Path directory) throws IOException {
         Files.createDirectories(directory);
-        RocksDB.loadLibrary();
+        RocksLibrary.load();
         ColumnFamilyOptions familyOptions = new ColumnFamilyOptions().setWriteBufferSize(4 << 20);
         DBOptions options = new DBOptions()
                 .setCreateIfMissing(!holdsData(directory))

@@ -91,7 +91,7 @@ public sealed class MetaView implements AutoCloseable permits MetaStore {
         if (!Files.exists(directory.resolve("CURRENT"))) {
             throw new IOException(directory + ": there is no index in it (CURRENT is missing); " + WAY_OUT);
         }
-        RocksDB.loadLibrary();
+        RocksLibrary.load();
         ColumnFamilyOptions familyOptions = new ColumnFamilyOptions();
         DBOptions options = new DBOptions()
                 .setWalRecoveryMode(
