@@ -207,7 +207,8 @@ final class StandbySession implements CheckpointReceiver.Owner {
 
     private void qemuDied(String how) {
         log.error("{}: the waiting QEMU is gone, this is no backup any more: {}", context.vm(), how);
-        if (phase == Phase.TAKING_OVER) {
+        if (takeOver != null && takeOver.isGranted()) {
+            // What waits for QEMU to go on fails now, and says so.
             return;
         }
         Link from = primary;

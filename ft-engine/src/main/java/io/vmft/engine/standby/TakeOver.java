@@ -9,6 +9,7 @@ import io.vmft.proto.blk.v1.Mode;
 import io.vmft.proto.blk.v1.TakeOverReply;
 import io.vmft.proto.blk.v1.TakeOverRequest;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -38,6 +39,7 @@ final class TakeOver {
     private final StandbyRole.TookOver tookOver;
     private final Runnable gaveUp;
     private final long suspectedNanos = System.nanoTime();
+    private boolean granted;
     private boolean cancelled;
 
     /**
@@ -78,21 +80,32 @@ final class TakeOver {
         }
     }
 
-    /** The VM is not wanted here any more: an answer that comes still is not heard. */
+    /** The VM is not wanted here any more: it is not asked for again, and does not go on here. */
     void cancel() {
         cancelled = true;
     }
 
+    /** Whether the arbiter gave the VM to this host: then nobody else may run it, and what comes of it is said here. */
+    boolean isGranted() {
+        return granted;
+    }
+
     private void answered(@Nullable TakeOverReply reply, @Nullable Throwable failure) {
+        granted = reply != null && !reply.hasRefusal();
+        if (cancelled) {
+            if (granted) {
+                log.error(
+                        "{}: it is this host's, but cannot go on here any more; boot it with: vmft ft-engine run",
+                        context.vm());
+            }
+            return;
+        }
         if (reply != null && mayStillBeGranted(reply)) {
             log.warn(
                     "{}: not taken over yet, asking on: {}",
                     context.vm(),
                     reply.getRefusal().getMessage());
             context.loop().schedule(this::ask, ASK_AGAIN_MILLIS, TimeUnit.MILLISECONDS);
-            return;
-        }
-        if (cancelled) {
             return;
         }
         if (reply == null || reply.hasRefusal()) {
@@ -121,26 +134,27 @@ final class TakeOver {
         };
     }
 
-    private void restore(TakeOverReply granted) {
-        long epoch = granted.getEpoch();
-        restored(epoch)
+    private void restore(TakeOverReply reply) {
+        var _ = restored(reply.getEpoch())
+                .thenRunAsync(() -> goOn(reply), context.loop())
                 .whenCompleteAsync(
                         (running, failure) -> {
-                            if (cancelled) {
-                                return;
+                            if (failure != null && !cancelled) {
+                                failed(reply.getEpoch(), failure);
                             }
-                            if (failure != null) {
-                                log.error(
-                                        "{}: epoch {}: the VM could not go on here: {}; boot it with: vmft ft-engine run",
-                                        context.vm(),
-                                        epoch,
-                                        failure.getMessage());
-                                gaveUp.run();
-                                return;
-                            }
-                            goOn(granted);
                         },
                         context.loop());
+    }
+
+    private void failed(long epoch, Throwable failure) {
+        Throwable cause =
+                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+        log.error(
+                "{}: epoch {}: the VM could not go on here: {}; boot it with: vmft ft-engine run",
+                context.vm(),
+                epoch,
+                cause.getMessage() == null ? cause.toString() : cause.getMessage());
+        gaveUp.run();
     }
 
     /** Completes when the VM runs at the epoch. Fails and never throws: within the arbiter's answer nobody would hear of it. */
@@ -153,11 +167,14 @@ final class TakeOver {
         }
     }
 
-    private void goOn(TakeOverReply granted) {
+    private void goOn(TakeOverReply reply) {
+        if (cancelled) {
+            return;
+        }
         vm.network().open();
-        received.frames().replay(granted.getEpoch(), vm.network()::sendFromBefore, vm.network()::deliverAgain);
+        received.frames().replay(reply.getEpoch(), vm.network()::sendFromBefore, vm.network()::deliverAgain);
         double millis = (System.nanoTime() - suspectedNanos) / 1e6;
         tookOver.tookOver(
-                vm, granted.getRecord(), new EngineStatus.TakeOver(granted.getEpoch(), millis, request.getReason()));
+                vm, reply.getRecord(), new EngineStatus.TakeOver(reply.getEpoch(), millis, request.getReason()));
     }
 }
