@@ -68,9 +68,9 @@ public final class BenchMain implements Callable<Integer> {
             names = "--warm-up",
             paramLabel = "SECONDS",
             defaultValue = "40",
-            description = "How long the engines of a protected VM run before pauses and speeds are measured"
+            description = "How long the engines of a protected VM run before a row of its pauses or its speed begins"
                     + " (default: ${DEFAULT-VALUE}; their compilers are busy for some five minutes).")
-    private int warmUp;
+    private int warmUpSeconds;
 
     @Option(
             names = "--minutes",
@@ -147,7 +147,8 @@ public final class BenchMain implements Callable<Integer> {
 
     private BenchSettings settings() {
         try {
-            return new BenchSettings(rounds, seconds, warmUp, minutes, epochs, plot, folder, Pattern.compile(only));
+            return new BenchSettings(
+                    rounds, seconds, warmUpSeconds, minutes, epochs, plot, folder, Pattern.compile(only));
         } catch (IllegalArgumentException e) {
             throw new CommandLine.ParameterException(spec.commandLine(), String.valueOf(e.getMessage()));
         }

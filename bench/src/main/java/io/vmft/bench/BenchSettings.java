@@ -9,24 +9,24 @@ import org.jspecify.annotations.Nullable;
  *
  * @param rounds how often everything is measured, peers in turn within each round
  * @param seconds how long one measurement takes
- * @param warmUp how many seconds a protected VM's engines run before it is measured
+ * @param warmUpSeconds how many seconds a protected VM's engines run before it is measured
  * @param minutes how long a run over a long time takes
- * @param folder on the file system to measure
  * @param epochs how many a benchmark over many epochs makes
  * @param plot where a drawing goes, if one is wanted
+ * @param folder on the file system to measure
  * @param only measure that of which the name has such a part
  */
 public record BenchSettings(
         int rounds,
         int seconds,
-        int warmUp,
+        int warmUpSeconds,
         int minutes,
         int epochs,
         @Nullable Path plot,
         Path folder,
         Pattern only) {
     public BenchSettings {
-        if (warmUp < 0) {
+        if (warmUpSeconds < 0) {
             throw new IllegalArgumentException("warm-up is at least 0");
         }
         if (rounds < 1 || seconds < 1 || minutes < 1 || epochs < 1) {

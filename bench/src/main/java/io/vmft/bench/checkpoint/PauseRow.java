@@ -56,7 +56,7 @@ final class PauseRow {
         List<Result> results = new ArrayList<>();
         int done = 0;
         for (int until : new int[] {5, 20, 40}) {
-            if (until > settings.warmUp()) {
+            if (until > settings.warmUpSeconds()) {
                 break;
             }
             vm.epochs();
@@ -68,7 +68,7 @@ final class PauseRow {
                     List.of(Percentile.millis(pauses, 50))));
             done = until;
         }
-        TimeUnit.SECONDS.sleep(settings.warmUp() - done);
+        TimeUnit.SECONDS.sleep(settings.warmUpSeconds() - done);
         return results;
     }
 

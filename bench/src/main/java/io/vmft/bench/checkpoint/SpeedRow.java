@@ -44,7 +44,7 @@ final class SpeedRow {
         counter.read(bare.serial(), bare.ram());
         bare.stop();
         counter.read(vm.serial(), vm.ram());
-        TimeUnit.SECONDS.sleep(settings.warmUp());
+        TimeUnit.SECONDS.sleep(settings.warmUpSeconds());
 
         List<Double> alone = new ArrayList<>();
         List<Double> guarded = new ArrayList<>();

@@ -114,10 +114,13 @@ public final class ControlServer implements AutoCloseable {
                 server.shutdownNow();
                 server.awaitTermination(5, TimeUnit.SECONDS);
             }
+            // Of a call that its client gave up the server knows no more, but a thread may be at it.
+            executor.shutdown();
+            executor.awaitTermination(5, TimeUnit.SECONDS);
         } catch (InterruptedException e) {
             server.shutdownNow();
+            executor.shutdown();
             Thread.currentThread().interrupt();
         }
-        executor.shutdown();
     }
 }

@@ -15,9 +15,9 @@ import java.util.function.Function;
 final class EpochsCall<Q> implements StreamObserver<Q> {
     private final ServerCallStreamObserver<EpochReply> replies;
     private final Function<Q, EpochReply> answer;
-    /** Whether a request is asked for, and not here yet. */
+    /** Whether a request is asked for, and not answered yet. */
     private boolean asked;
-    /** Whether one is here, and not answered yet. */
+    /** Whether one is being answered: then the call is ended after that. */
     private boolean answering;
     /** None is asked for any more. */
     private boolean ending;
@@ -48,7 +48,7 @@ final class EpochsCall<Q> implements StreamObserver<Q> {
     }
 
     private synchronized void ask() {
-        if (!ending && !asked && !answering && replies.isReady()) {
+        if (!ending && !asked && replies.isReady()) {
             asked = true;
             replies.request(1);
         }
@@ -57,12 +57,16 @@ final class EpochsCall<Q> implements StreamObserver<Q> {
     @Override
     public void onNext(Q request) {
         synchronized (this) {
-            asked = false;
+            if (ended) {
+                // It was on its way here; nobody would hear of what it did, nor wait for it.
+                return;
+            }
             answering = true;
         }
         EpochReply reply = answer.apply(request);
         synchronized (this) {
             answering = false;
+            asked = false;
             if (!ended) {
                 replies.onNext(reply);
             }

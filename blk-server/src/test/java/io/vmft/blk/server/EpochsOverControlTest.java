@@ -20,9 +20,11 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The calls over which an engine asks for all its seals and commits. */
+@Timeout(60)
 class EpochsOverControlTest {
     /** No more than may be sealed and not committed. */
     private static final int EPOCHS = 16;

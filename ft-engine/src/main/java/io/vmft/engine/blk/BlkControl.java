@@ -30,9 +30,9 @@ import java.time.Duration;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Function;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -54,6 +54,7 @@ public final class BlkControl implements AutoCloseable {
     private static final Duration RECONNECT = Duration.ofMillis(200);
 
     private final String address;
+    private final Duration attempt;
     private final ScheduledExecutorService timer;
     private final MultiThreadIoEventLoopGroup group;
     private final ManagedChannel channel;
@@ -73,7 +74,13 @@ public final class BlkControl implements AutoCloseable {
      * @param onThread run first by the thread that carries the calls
      */
     public BlkControl(String address, ScheduledExecutorService timer, Runnable onThread) {
+        this(address, timer, onThread, ATTEMPT);
+    }
+
+    /** @param attempt how long an answer is waited for before the same is asked again */
+    BlkControl(String address, ScheduledExecutorService timer, Runnable onThread, Duration attempt) {
         this.address = address;
+        this.attempt = attempt;
         this.group = new MultiThreadIoEventLoopGroup(
                 1, new DefaultThreadFactory("blk-control", true), EpollIoHandler.newFactory());
         group.execute(onThread);
@@ -137,6 +144,7 @@ public final class BlkControl implements AutoCloseable {
         return untilAnswered("GoSolo", () -> toFuture(arbiter().goSolo(request)));
     }
 
+    /** Cancelled, it is not asked for again, and not at all if it was not sent yet. */
     public CompletableFuture<TakeOverReply> takeOver(TakeOverRequest request) {
         return untilAnswered("TakeOver", () -> toFuture(arbiter().takeOver(request)));
     }
@@ -181,7 +189,7 @@ public final class BlkControl implements AutoCloseable {
         }
         // On the timer's thread in between: each answer's thread asking the next would be a stack as deep as there are
         // calls.
-        seal(vm, 0, 0, ATTEMPT)
+        seal(vm, 0, 0, attempt)
                 .whenCompleteAsync((refused, failure) -> warmUp(vm, failure == null ? calls - 1 : 0, done), timer);
     }
 
@@ -191,7 +199,7 @@ public final class BlkControl implements AutoCloseable {
                 .setGeneration(generation)
                 .setEpoch(epoch)
                 .build();
-        return untilAnswered("Commit", () -> commits.ask(request, epoch, ATTEMPT, group.next()));
+        return untilAnswered("Commit", () -> commits.ask(request, epoch, attempt, group.next()));
     }
 
     /** Pending calls fail. */
@@ -203,26 +211,58 @@ public final class BlkControl implements AutoCloseable {
     }
 
     private ArbiterGrpc.ArbiterFutureStub arbiter() {
-        return arbiter.withDeadlineAfter(ATTEMPT);
+        return arbiter.withDeadlineAfter(attempt);
     }
 
     private <T> CompletableFuture<T> untilAnswered(String call, Supplier<CompletableFuture<T>> attempt) {
-        return attempt.get()
-                .handle((answer, failure) -> {
-                    if (failure == null) {
-                        return CompletableFuture.completedFuture(answer);
-                    }
-                    if (closed || !mayBeAnsweredLater(failure)) {
-                        return CompletableFuture.<T>failedFuture(failure);
-                    }
+        Question<T> question = new Question<>(call, attempt);
+        question.ask();
+        return question.answer;
+    }
+
+    /** Asked until it is answered, or the answer is cancelled. */
+    private final class Question<T> {
+        private final String call;
+        private final Supplier<CompletableFuture<T>> attempt;
+        private final CompletableFuture<T> answer = new CompletableFuture<>();
+        private volatile CompletableFuture<T> underWay = answer;
+
+        Question(String call, Supplier<CompletableFuture<T>> attempt) {
+            this.call = call;
+            this.attempt = attempt;
+            var _ = answer.whenComplete((reply, failure) -> cancelIfUnwanted());
+        }
+
+        private void cancelIfUnwanted() {
+            if (answer.isCancelled()) {
+                underWay.cancel(false);
+            }
+        }
+
+        void ask() {
+            CompletableFuture<T> asked = attempt.get();
+            underWay = asked;
+            // Cancelled before that, the answer knew nothing of it.
+            cancelIfUnwanted();
+            var _ = asked.whenComplete((reply, failure) -> {
+                if (failure == null) {
+                    answer.complete(reply);
+                } else if (closed || answer.isDone() || !mayBeAnsweredLater(failure)) {
+                    answer.completeExceptionally(failure);
+                } else {
                     log.warn("block server {}: {} not answered ({}), asking again", address, call, code(failure));
-                    return CompletableFuture.supplyAsync(
-                                    () -> untilAnswered(call, attempt),
-                                    CompletableFuture.delayedExecutor(
-                                            RECONNECT.toMillis(), TimeUnit.MILLISECONDS, timer))
-                            .thenCompose(Function.identity());
-                })
-                .thenCompose(Function.identity());
+                    askAgainSoon(failure);
+                }
+            });
+        }
+
+        private void askAgainSoon(Throwable failure) {
+            try {
+                timer.schedule(this::ask, RECONNECT.toMillis(), TimeUnit.MILLISECONDS);
+            } catch (RejectedExecutionException e) {
+                answer.completeExceptionally(failure);
+            }
+        }
     }
 
     /** The status alone: what gRPC adds to it are pages of its own inner life. */
@@ -254,6 +294,11 @@ public final class BlkControl implements AutoCloseable {
                     }
                 },
                 MoreExecutors.directExecutor());
+        var _ = result.whenComplete((answer, failure) -> {
+            if (result.isCancelled()) {
+                call.cancel(false);
+            }
+        });
         return result;
     }
 

@@ -92,6 +92,8 @@ final class CheckpointLoop {
     private boolean due;
     private long dueNanos;
     private final PreCopies preCopies = new PreCopies();
+    /** Whether the epoch that is saved now, or was last, has a pre-copy. */
+    private boolean preCopying;
     /** How long the last pre-copy took. */
     private long preCopyNanos;
 
@@ -267,7 +269,7 @@ final class CheckpointLoop {
         if (!isOurs(harvest.epoch())) {
             return;
         }
-        preCopies.harvested(harvest.preCopiedPages(), harvest.dirtyPages() - harvest.preCopiedPages());
+        preCopies.harvested(preCopying, harvest.preCopiedPages(), harvest.dirtyPages() - harvest.preCopiedPages());
         times.harvested(harvest);
         if (!harvest.valid()) {
             stats.voided();
@@ -285,7 +287,8 @@ final class CheckpointLoop {
         seals.arm(epoch);
         digests = null;
         long began = System.nanoTime();
-        vm.arm(epoch, isToVerify(epoch), preCopies.isWorthIt() && !sender.isCompressing())
+        preCopying = preCopies.isWorthIt() && !sender.isCompressing();
+        vm.arm(epoch, isToVerify(epoch), preCopying)
                 .whenCompleteAsync(
                         (armed, failure) -> {
                             if (failure != null) {
@@ -399,26 +402,30 @@ final class CheckpointLoop {
     }
 
     private void sendEnd(long epoch, long pages) {
-        byte[] state;
+        sendOutput(epoch);
+        ByteBuf state;
         try {
-            state = vm.savedState();
+            state = vm.savedState(link::buffer);
         } catch (IOException e) {
             owner.failed("cannot read the device state QEMU saved: " + e.getMessage());
             return;
         }
-        sendOutput(epoch);
-        sender.send(new Frame(FrameType.DEVICE_STATE, epoch, Unpooled.wrappedBuffer(state)));
-        if (digests != null) {
-            CRC32C ofState = new CRC32C();
-            ofState.update(state);
-            Digests all = new Digests((int) ofState.getValue(), digests);
+        Digests all = digests == null ? null : new Digests(crcOf(state), digests);
+        digests = null;
+        sender.send(new Frame(FrameType.DEVICE_STATE, epoch, state));
+        if (all != null) {
             sender.send(new Frame(FrameType.DIGESTS, epoch, all.payload()));
-            digests = null;
         }
         sender.end(
                 new Frame(FrameType.END, epoch, Unpooled.buffer(8).writeLong(pages)),
                 () -> times.sent(epoch, System.nanoTime()));
         pauseIfDue();
+    }
+
+    private static int crcOf(ByteBuf bytes) {
+        CRC32C crc = new CRC32C();
+        crc.update(bytes.nioBuffer());
+        return (int) crc.getValue();
     }
 
     /** A copy of what is held: if this host dies before it may send it, the backup does. */

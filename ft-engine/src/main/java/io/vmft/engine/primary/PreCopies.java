@@ -23,15 +23,20 @@ final class PreCopies {
         return without == 0 && withFew < EPOCHS_TO_TELL;
     }
 
-    /** An epoch's pages: those copied before its pause, and those copied in it. */
-    void harvested(long before, long inPause) {
-        boolean had = isWorthIt();
+    /**
+     * An epoch's pages.
+     *
+     * @param preCopied whether there was a pre-copy
+     * @param before pages copied before its pause
+     * @param inPause pages copied in it
+     */
+    void harvested(boolean preCopied, long before, long inPause) {
         withFew = before + inPause < FEW_PAGES ? Math.min(withFew + 1, EPOCHS_TO_TELL) : 0;
         if (without > 0) {
             without--;
             return;
         }
-        boolean again = had && inPause > FEW_PAGES && inPause * 100 > before * MAX_AGAIN_PERCENT;
+        boolean again = preCopied && inPause > FEW_PAGES && inPause * 100 > before * MAX_AGAIN_PERCENT;
         inVain = again ? inVain + 1 : 0;
         if (inVain == EPOCHS_TO_TELL) {
             inVain = 0;

@@ -263,7 +263,12 @@ final class StandbySession implements CheckpointReceiver.Owner {
                 String.format(Locale.ROOT, "%.1f", done.millis()));
         vm = null;
         end();
-        tookOver.tookOver(guest, record, done);
+        try {
+            tookOver.tookOver(guest, record, done);
+        } catch (RuntimeException e) {
+            guest.close();
+            throw e;
+        }
     }
 
     /** Gives the VM up and ends its QEMU, which blocks until that is gone; idempotent. The link stays open. */

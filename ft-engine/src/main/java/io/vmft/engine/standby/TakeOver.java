@@ -41,6 +41,7 @@ final class TakeOver {
     private final long suspectedNanos = System.nanoTime();
     private boolean granted;
     private boolean cancelled;
+    private @Nullable CompletableFuture<TakeOverReply> asked;
 
     /**
      * @param generation under which the VM was protected here
@@ -76,13 +77,21 @@ final class TakeOver {
     /** Asks, and asks again while the VM may still be granted. */
     void ask() {
         if (!cancelled) {
-            context.control().takeOver(request).whenCompleteAsync(this::answered, context.loop());
+            CompletableFuture<TakeOverReply> answer = context.control().takeOver(request);
+            asked = answer;
+            answer.whenCompleteAsync(this::answered, context.loop());
         }
     }
 
-    /** The VM is not wanted here any more: it is not asked for again, and does not go on here. */
+    /**
+     * The VM is not wanted here any more: it is not asked for again, and does not go on here. What the block server was asked already it
+     * may still grant.
+     */
     void cancel() {
         cancelled = true;
+        if (asked != null) {
+            asked.cancel(false);
+        }
     }
 
     /** Whether the arbiter gave the VM to this host: then nobody else may run it, and what comes of it is said here. */
@@ -94,9 +103,7 @@ final class TakeOver {
         granted = reply != null && !reply.hasRefusal();
         if (cancelled) {
             if (granted) {
-                log.error(
-                        "{}: it is this host's, but cannot go on here any more; boot it with: vmft ft-engine run",
-                        context.vm());
+                sayLost();
             }
             return;
         }
@@ -139,11 +146,17 @@ final class TakeOver {
                 .thenRunAsync(() -> goOn(reply), context.loop())
                 .whenCompleteAsync(
                         (running, failure) -> {
-                            if (failure != null && !cancelled) {
+                            if (failure != null) {
                                 failed(reply.getEpoch(), failure);
                             }
                         },
                         context.loop());
+    }
+
+    private void sayLost() {
+        log.error(
+                "{}: it is this host's, but cannot go on here any more; boot it with: vmft ft-engine run",
+                context.vm());
     }
 
     private void failed(long epoch, Throwable failure) {
@@ -169,6 +182,7 @@ final class TakeOver {
 
     private void goOn(TakeOverReply reply) {
         if (cancelled) {
+            sayLost();
             return;
         }
         vm.network().open();

@@ -2,6 +2,7 @@ package io.vmft.engine.vm;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.netty.buffer.ByteBuf;
 import io.netty.channel.EventLoop;
 import io.vmft.config.Quantity;
 import io.vmft.engine.EngineContext;
@@ -25,9 +26,10 @@ import io.vmft.kvm.Hello;
 import io.vmft.kvm.RamLayout;
 import io.vmft.kvm.Tracker;
 import io.vmft.kvm.TrackerConfig;
+import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.file.Files;
+import java.nio.channels.FileChannel;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -35,6 +37,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.IntFunction;
 import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -270,9 +273,28 @@ public final class GuestVm implements AutoCloseable {
         return present(qmp).execute("xen-save-devices-state", arguments);
     }
 
-    /** What the last pause saved; valid until the next {@link #saveState}. */
-    public byte[] savedState() throws IOException {
-        return Files.readAllBytes(paths.stateFile());
+    /**
+     * What the last pause saved, to be read before the next {@link #saveState}.
+     *
+     * @param room makes a buffer for so many bytes, which becomes the caller's
+     */
+    public ByteBuf savedState(IntFunction<ByteBuf> room) throws IOException {
+        try (FileChannel file = FileChannel.open(paths.stateFile())) {
+            int lengthBytes = Math.toIntExact(file.size());
+            ByteBuf state = room.apply(lengthBytes);
+            try {
+                while (state.readableBytes() < lengthBytes) {
+                    int read = state.readableBytes();
+                    if (state.writeBytes(file, read, lengthBytes - read) < 0) {
+                        throw new EOFException(paths.stateFile() + " became shorter while it was read");
+                    }
+                }
+                return state;
+            } catch (IOException | RuntimeException e) {
+                state.release();
+                throw e;
+            }
+        }
     }
 
     /**

@@ -34,12 +34,17 @@ import org.junit.jupiter.api.Test;
 /** Seals and commits over a real connection to a server that answers, keeps silent or goes away as told. */
 class BlkControlEpochsTest {
     private static final Duration LIMIT = Duration.ofSeconds(20);
+    /** How long a commit waits before it is asked for again. */
+    private static final Duration ATTEMPT = Duration.ofMillis(300);
+
     private static final long SILENT = 1_000;
     private static final long GO_AWAY = 2_000;
+    private static final long CONFUSED = 3_000;
 
     private final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
     private final AtomicInteger calls = new AtomicInteger();
     private final Set<Long> goAwayOnce = ConcurrentHashMap.newKeySet();
+    private final Set<Long> silentOnce = ConcurrentHashMap.newKeySet();
     private Server server;
     private BlkControl control;
 
@@ -49,7 +54,7 @@ class BlkControlEpochsTest {
                 .addService(new Scripted())
                 .build()
                 .start();
-        control = new BlkControl("127.0.0.1:" + server.getPort(), timer, () -> {});
+        control = new BlkControl("127.0.0.1:" + server.getPort(), timer, () -> {}, ATTEMPT);
         Awaitility.await().until(control::isConnected);
     }
 
@@ -79,8 +84,10 @@ class BlkControlEpochsTest {
                     long epoch = epochOf.applyAsLong(request);
                     if (epoch == GO_AWAY || goAwayOnce.remove(epoch)) {
                         replies.onError(Status.UNAVAILABLE.asRuntimeException());
-                    } else if (epoch != SILENT) {
-                        replies.onNext(EpochReply.newBuilder().setEpoch(epoch).build());
+                    } else if (epoch != SILENT && !silentOnce.remove(epoch)) {
+                        replies.onNext(EpochReply.newBuilder()
+                                .setEpoch(epoch == CONFUSED ? epoch + 1 : epoch)
+                                .build());
                     }
                 }
 
@@ -142,6 +149,21 @@ class BlkControlEpochsTest {
                     .isEqualTo(epoch);
         }
         assertThat(calls).hasValue(1);
+    }
+
+    @Test
+    void aCommitThatIsNotAnsweredInTimeIsAskedForAgainOverACallOfItsOwn() throws Exception {
+        silentOnce.add(2L);
+        assertThat(control.commit("vm", 1, 1).get(20, TimeUnit.SECONDS).getEpoch())
+                .isEqualTo(1);
+        assertThat(control.commit("vm", 1, 2).get(20, TimeUnit.SECONDS).getEpoch())
+                .isEqualTo(2);
+        assertThat(calls).hasValue(2);
+    }
+
+    @Test
+    void anAnswerThatWasNotAskedForEndsTheCall() {
+        assertThat(code(seal(CONFUSED, LIMIT))).isEqualTo(Status.Code.INTERNAL);
     }
 
     @Test

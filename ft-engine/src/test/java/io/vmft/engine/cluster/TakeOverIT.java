@@ -28,6 +28,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 class TakeOverIT {
     private static final long SAME_TIME_NANOS = TimeUnit.MICROSECONDS.toNanos(300);
 
+    private static final String TAKING_OVER = "taking over";
+
     @TempDir
     Path directory;
 
@@ -137,6 +139,40 @@ class TakeOverIT {
         }
     }
 
+    /** Both ask, for neither reaches the block server; only the primary still has a VM to run. */
+    @Test
+    void aStandbyWhoseQemuDiesWhileItAsksFencesNobody() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory);
+                SlowProxy storage = new SlowProxy(cluster.controlPort());
+                SlowProxy link = new SlowProxy(port)) {
+            Path file = cluster.file("vm1", "tcg", protection(link.port(), port));
+            Files.writeString(file, Files.readString(file).replace(cluster.control(), "127.0.0.1:" + storage.port()));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            awaitEpochs(primary, 5);
+            storage.cut();
+            link.cut();
+            await().atMost(TestCluster.PATIENCE)
+                    .until(() -> status(standby).path("state").asText().equals(TAKING_OVER));
+            long pid = status(standby).path("qemu_pid").asLong();
+            ProcessHandle.of(pid).orElseThrow().destroyForcibly();
+            await().atMost(TestCluster.PATIENCE)
+                    .until(() -> !status(standby).path("state").asText().equals(TAKING_OVER));
+            storage.lift();
+            await().atMost(TestCluster.PATIENCE)
+                    .until(() -> status(primary).path("mode").asText().equals("solo"));
+            assertThat(status(standby).path("role").asText()).isEqualTo("standby");
+            link.lift();
+            awaitProtected(primary);
+            awaitEpochs(primary, 5);
+            // Before the proxies go: an engine ends only when the block server has heard of it.
+            primary.stop("the test ends").join();
+        }
+    }
+
     @Test
     void aVmThatEndsOnPurposeIsNotTakenOver() throws Exception {
         TestCluster.assumeItCanRun("tcg");
@@ -242,7 +278,11 @@ class TakeOverIT {
     }
 
     private static String protection(int port) {
+        return protection(port, port);
+    }
+
+    private static String protection(int standbyPort, int listenPort) {
         return "protection: {epoch: 10ms, failure_timeout: 5s, standbys: [\"127.0.0.1:%d\"], listen: \"127.0.0.1:%d\"}"
-                .formatted(port, port);
+                .formatted(standbyPort, listenPort);
     }
 }

@@ -10,7 +10,7 @@ class PreCopiesTest {
     @Test
     void itGoesOnAsLongAsThePauseHasLittleLeft() {
         for (int epoch = 0; epoch < 100; epoch++) {
-            preCopies.harvested(324, 76);
+            preCopies.harvested(true, 324, 76);
             assertThat(preCopies.isWorthIt()).isTrue();
         }
     }
@@ -20,17 +20,17 @@ class PreCopiesTest {
         writesItAllAgain(PreCopies.EPOCHS_TO_TELL);
         for (int epoch = 0; epoch < PreCopies.EPOCHS_WITHOUT; epoch++) {
             assertThat(preCopies.isWorthIt()).isFalse();
-            preCopies.harvested(0, 4000);
+            preCopies.harvested(false, 0, 4000);
         }
         assertThat(preCopies.isWorthIt()).isTrue();
-        preCopies.harvested(4000, 300);
+        preCopies.harvested(true, 4000, 300);
         assertThat(preCopies.isWorthIt()).isTrue();
     }
 
     @Test
     void fewPagesAgainAreNoReason() {
         for (int epoch = 0; epoch < 100; epoch++) {
-            preCopies.harvested(10, 60);
+            preCopies.harvested(true, 10, 60);
             assertThat(preCopies.isWorthIt()).isTrue();
         }
     }
@@ -39,23 +39,31 @@ class PreCopiesTest {
     void aGuestThatWritesFewPagesHasThemCopiedInThePause() {
         for (int epoch = 0; epoch < PreCopies.EPOCHS_TO_TELL; epoch++) {
             assertThat(preCopies.isWorthIt()).isTrue();
-            preCopies.harvested(10, 20);
+            preCopies.harvested(true, 10, 20);
         }
         for (int epoch = 0; epoch < 1000; epoch++) {
             assertThat(preCopies.isWorthIt()).isFalse();
-            preCopies.harvested(0, PreCopies.FEW_PAGES - 1);
+            preCopies.harvested(false, 0, PreCopies.FEW_PAGES - 1);
         }
-        preCopies.harvested(0, PreCopies.FEW_PAGES);
+        preCopies.harvested(false, 0, PreCopies.FEW_PAGES);
         assertThat(preCopies.isWorthIt()).isTrue();
+    }
+
+    @Test
+    void epochsWithoutAPreCopySayNothingOfIts() {
+        for (int epoch = 0; epoch < 100; epoch++) {
+            preCopies.harvested(false, 0, 4000);
+            assertThat(preCopies.isWorthIt()).isTrue();
+        }
     }
 
     @Test
     void anEpochWithMorePagesStartsTheCountAnew() {
         for (int i = 0; i < 10; i++) {
             for (int epoch = 1; epoch < PreCopies.EPOCHS_TO_TELL; epoch++) {
-                preCopies.harvested(10, 20);
+                preCopies.harvested(true, 10, 20);
             }
-            preCopies.harvested(200, 20);
+            preCopies.harvested(true, 200, 20);
             assertThat(preCopies.isWorthIt()).isTrue();
         }
     }
@@ -64,7 +72,7 @@ class PreCopiesTest {
     void anEpochNowAndThenIsNoReason() {
         for (int i = 0; i < 10; i++) {
             writesItAllAgain(PreCopies.EPOCHS_TO_TELL - 1);
-            preCopies.harvested(324, 76);
+            preCopies.harvested(true, 324, 76);
             assertThat(preCopies.isWorthIt()).isTrue();
         }
     }
@@ -72,7 +80,7 @@ class PreCopiesTest {
     private void writesItAllAgain(int epochs) {
         for (int epoch = 0; epoch < epochs; epoch++) {
             assertThat(preCopies.isWorthIt()).isTrue();
-            preCopies.harvested(4000, 3000);
+            preCopies.harvested(true, 4000, 3000);
         }
     }
 }
