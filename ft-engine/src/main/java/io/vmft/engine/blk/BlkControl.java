@@ -33,6 +33,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -127,26 +128,25 @@ public final class BlkControl implements AutoCloseable {
     }
 
     public CompletableFuture<ArbiterReply> get(String vm) {
-        return untilAnswered(
-                "Get",
-                () -> toFuture(arbiter().get(GetRequest.newBuilder().setVm(vm).build())));
+        GetRequest request = GetRequest.newBuilder().setVm(vm).build();
+        return askArbiter("Get", stub -> stub.get(request));
     }
 
     public CompletableFuture<ArbiterReply> open(OpenRequest request) {
-        return untilAnswered("Open", () -> toFuture(arbiter().open(request)));
+        return askArbiter("Open", stub -> stub.open(request));
     }
 
     public CompletableFuture<ArbiterReply> beginProtect(BeginProtectRequest request) {
-        return untilAnswered("BeginProtect", () -> toFuture(arbiter().beginProtect(request)));
+        return askArbiter("BeginProtect", stub -> stub.beginProtect(request));
     }
 
     public CompletableFuture<ArbiterReply> goSolo(GoSoloRequest request) {
-        return untilAnswered("GoSolo", () -> toFuture(arbiter().goSolo(request)));
+        return askArbiter("GoSolo", stub -> stub.goSolo(request));
     }
 
     /** Cancelled, it is not asked for again, and not at all if it was not sent yet. */
     public CompletableFuture<TakeOverReply> takeOver(TakeOverRequest request) {
-        return untilAnswered("TakeOver", () -> toFuture(arbiter().takeOver(request)));
+        return askArbiter("TakeOver", stub -> stub.takeOver(request));
     }
 
     /** Says that the VM has ended, and why. */
@@ -156,7 +156,7 @@ public final class BlkControl implements AutoCloseable {
                 .setGeneration(generation)
                 .setReason(reason)
                 .build();
-        return untilAnswered("Close", () -> toFuture(arbiter().close(request)));
+        return askArbiter("Close", stub -> stub.close(request));
     }
 
     /**
@@ -210,8 +210,9 @@ public final class BlkControl implements AutoCloseable {
         group.shutdownGracefully(0, CLOSE_SECONDS, TimeUnit.SECONDS);
     }
 
-    private ArbiterGrpc.ArbiterFutureStub arbiter() {
-        return arbiter.withDeadlineAfter(attempt);
+    private <T> CompletableFuture<T> askArbiter(
+            String call, Function<ArbiterGrpc.ArbiterFutureStub, ListenableFuture<T>> question) {
+        return untilAnswered(call, () -> toFuture(question.apply(arbiter.withDeadlineAfter(attempt))));
     }
 
     private <T> CompletableFuture<T> untilAnswered(String call, Supplier<CompletableFuture<T>> attempt) {
@@ -296,7 +297,8 @@ public final class BlkControl implements AutoCloseable {
                 MoreExecutors.directExecutor());
         var _ = result.whenComplete((answer, failure) -> {
             if (result.isCancelled()) {
-                call.cancel(false);
+                // Without an interrupt gRPC's future ends alone, and its call goes on.
+                call.cancel(true);
             }
         });
         return result;

@@ -8,10 +8,15 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.stub.StreamObserver;
+import io.vmft.proto.blk.v1.ArbiterGrpc;
+import io.vmft.proto.blk.v1.ArbiterReply;
 import io.vmft.proto.blk.v1.CommitRequest;
 import io.vmft.proto.blk.v1.EpochReply;
 import io.vmft.proto.blk.v1.EpochsGrpc;
+import io.vmft.proto.blk.v1.GetRequest;
 import io.vmft.proto.blk.v1.SealRequest;
+import io.vmft.proto.blk.v1.TakeOverReply;
+import io.vmft.proto.blk.v1.TakeOverRequest;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.time.Duration;
@@ -164,6 +169,38 @@ class BlkControlEpochsTest {
     @Test
     void anAnswerThatWasNotAskedForEndsTheCall() {
         assertThat(code(seal(CONFUSED, LIMIT))).isEqualTo(Status.Code.INTERNAL);
+    }
+
+    @Test
+    void aTakeOverThatIsCancelledBeforeTheServerIsThereIsNotSent() throws Exception {
+        int port = server.getPort();
+        server.shutdownNow().awaitTermination(10, TimeUnit.SECONDS);
+        Awaitility.await().until(() -> !control.isConnected());
+        AtomicInteger takeOvers = new AtomicInteger();
+        CompletableFuture<TakeOverReply> unwanted = control.takeOver(TakeOverRequest.getDefaultInstance());
+        unwanted.cancel(false);
+        CompletableFuture<ArbiterReply> wanted = control.get("vm");
+        server = NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), port))
+                .addService(new ArbiterGrpc.ArbiterImplBase() {
+                    @Override
+                    public void takeOver(TakeOverRequest request, StreamObserver<TakeOverReply> replies) {
+                        takeOvers.incrementAndGet();
+                        replies.onNext(TakeOverReply.getDefaultInstance());
+                        replies.onCompleted();
+                    }
+
+                    @Override
+                    public void get(GetRequest request, StreamObserver<ArbiterReply> replies) {
+                        replies.onNext(ArbiterReply.getDefaultInstance());
+                        replies.onCompleted();
+                    }
+                })
+                .build()
+                .start();
+        wanted.get(20, TimeUnit.SECONDS);
+        // Sent in order, so that one asked for before would have come before.
+        control.get("vm").get(20, TimeUnit.SECONDS);
+        assertThat(takeOvers).hasValue(0);
     }
 
     @Test
