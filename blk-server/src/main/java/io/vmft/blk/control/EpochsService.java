@@ -26,23 +26,22 @@ final class EpochsService extends EpochsGrpc.EpochsImplBase {
 
     @Override
     public void seal(SealRequest request, StreamObserver<EpochReply> observer) {
-        answer(request.getVm(), request.getEpoch(), () -> coordinator.seal(request), observer);
+        answer(sealed(request), observer);
     }
 
     @Override
     public StreamObserver<SealRequest> seals(StreamObserver<EpochReply> observer) {
-        return begin(observer, request -> reply(request.getVm(), request.getEpoch(), () -> coordinator.seal(request)));
+        return begin(observer, this::sealed);
     }
 
     @Override
     public void commit(CommitRequest request, StreamObserver<EpochReply> observer) {
-        answer(request.getVm(), request.getEpoch(), () -> coordinator.commit(request), observer);
+        answer(committed(request), observer);
     }
 
     @Override
     public StreamObserver<CommitRequest> commits(StreamObserver<EpochReply> observer) {
-        return begin(
-                observer, request -> reply(request.getVm(), request.getEpoch(), () -> coordinator.commit(request)));
+        return begin(observer, this::committed);
     }
 
     private <Q> EpochsCall<Q> begin(StreamObserver<EpochReply> observer, Function<Q, EpochReply> answer) {
@@ -59,8 +58,16 @@ final class EpochsService extends EpochsGrpc.EpochsImplBase {
         open.forEach(EpochsCall::end);
     }
 
-    private static void answer(String vm, long epoch, Supplier<Outcome> call, StreamObserver<EpochReply> observer) {
-        observer.onNext(reply(vm, epoch, call));
+    private EpochReply sealed(SealRequest request) {
+        return reply(request.getVm(), request.getEpoch(), () -> coordinator.seal(request));
+    }
+
+    private EpochReply committed(CommitRequest request) {
+        return reply(request.getVm(), request.getEpoch(), () -> coordinator.commit(request));
+    }
+
+    private static void answer(EpochReply reply, StreamObserver<EpochReply> observer) {
+        observer.onNext(reply);
         observer.onCompleted();
     }
 

@@ -108,6 +108,26 @@ class EpochsOverControlTest {
         return reply;
     }
 
+    private static void assertAllAreAccepted(Answers answers) throws Exception {
+        for (long epoch = 1; epoch <= EPOCHS; epoch++) {
+            EpochReply reply = next(answers);
+            assertThat(reply.hasRefusal()).isFalse();
+            assertThat(reply.getEpoch()).isEqualTo(epoch);
+        }
+    }
+
+    /** Protects the VM; its first commit waits for the disk then. */
+    private FaultyFiles.Held holdFirstCommit() throws Exception {
+        engine.protect();
+        long generation = engine.record().getGeneration();
+        seal("vm1", generation, 1);
+        assertThat(answer().hasRefusal()).isFalse();
+        FaultyFiles.Held sync = files.hold(FaultyFiles.Call.SYNC, ".segment");
+        commit(generation, 1);
+        sync.awaitReached();
+        return sync;
+    }
+
     @Test
     void aRefusalIsAnAnswerAndTheCallGoesOn() throws Exception {
         engine.protect();
@@ -119,11 +139,7 @@ class EpochsOverControlTest {
         }
         assertThat(answer().getRefusal().getCode()).isEqualTo(Refusal.Code.FENCED);
         assertThat(answer().hasRefusal()).isTrue();
-        for (long epoch = 1; epoch <= EPOCHS; epoch++) {
-            EpochReply reply = answer();
-            assertThat(reply.hasRefusal()).isFalse();
-            assertThat(reply.getEpoch()).isEqualTo(epoch);
-        }
+        assertAllAreAccepted(answers);
         assertThat(engine.record().getSealedEpoch()).isEqualTo(EPOCHS);
         seals.onCompleted();
         assertThat(answers.ended.get(20, TimeUnit.SECONDS)).isTrue();
@@ -142,11 +158,7 @@ class EpochsOverControlTest {
             commit(generation, epoch);
         }
         assertThat(next(committed).getRefusal().getCode()).isEqualTo(Refusal.Code.FENCED);
-        for (long epoch = 1; epoch <= EPOCHS; epoch++) {
-            EpochReply reply = next(committed);
-            assertThat(reply.hasRefusal()).isFalse();
-            assertThat(reply.getEpoch()).isEqualTo(epoch);
-        }
+        assertAllAreAccepted(committed);
         assertThat(engine.record().getCommittedEpoch()).isEqualTo(EPOCHS);
         commits.onCompleted();
         assertThat(committed.ended.get(20, TimeUnit.SECONDS)).isTrue();
@@ -154,14 +166,8 @@ class EpochsOverControlTest {
 
     @Test
     void sealsDoNotWaitForACommit() throws Exception {
-        engine.protect();
-        long generation = engine.record().getGeneration();
-        seal("vm1", generation, 1);
-        assertThat(answer().hasRefusal()).isFalse();
-        FaultyFiles.Held sync = files.hold(FaultyFiles.Call.SYNC, ".segment");
-        commit(generation, 1);
-        sync.awaitReached();
-        seal("vm1", generation, 2);
+        FaultyFiles.Held sync = holdFirstCommit();
+        seal("vm1", engine.record().getGeneration(), 2);
         assertThat(answer().hasRefusal()).isFalse();
         assertThat(committed.replies).isEmpty();
         sync.release();
@@ -181,13 +187,7 @@ class EpochsOverControlTest {
 
     @Test
     void aServerThatEndsAnswersTheCommitUnderWay() throws Exception {
-        engine.protect();
-        long generation = engine.record().getGeneration();
-        seal("vm1", generation, 1);
-        assertThat(answer().hasRefusal()).isFalse();
-        FaultyFiles.Held sync = files.hold(FaultyFiles.Call.SYNC, ".segment");
-        commit(generation, 1);
-        sync.awaitReached();
+        FaultyFiles.Held sync = holdFirstCommit();
         Thread closing = Thread.ofVirtual().start(server::close);
         assertThat(answers.ended.get(20, TimeUnit.SECONDS)).isTrue();
         assertThat(committed.ended).isNotDone();

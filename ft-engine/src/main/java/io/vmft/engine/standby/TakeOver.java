@@ -9,7 +9,6 @@ import io.vmft.proto.blk.v1.Mode;
 import io.vmft.proto.blk.v1.TakeOverReply;
 import io.vmft.proto.blk.v1.TakeOverRequest;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -142,12 +141,17 @@ final class TakeOver {
     }
 
     private void restore(TakeOverReply reply) {
-        var _ = restored(reply.getEpoch())
-                .thenRunAsync(() -> goOn(reply), context.loop())
+        restored(reply.getEpoch())
                 .whenCompleteAsync(
                         (running, failure) -> {
                             if (failure != null) {
                                 failed(reply.getEpoch(), failure);
+                                return;
+                            }
+                            try {
+                                goOn(reply);
+                            } catch (RuntimeException e) {
+                                failed(reply.getEpoch(), e);
                             }
                         },
                         context.loop());
@@ -160,13 +164,11 @@ final class TakeOver {
     }
 
     private void failed(long epoch, Throwable failure) {
-        Throwable cause =
-                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
         log.error(
                 "{}: epoch {}: the VM could not go on here: {}; boot it with: vmft ft-engine run",
                 context.vm(),
                 epoch,
-                cause.getMessage() == null ? cause.toString() : cause.getMessage());
+                failure.getMessage() == null ? failure.toString() : failure.getMessage());
         gaveUp.run();
     }
 

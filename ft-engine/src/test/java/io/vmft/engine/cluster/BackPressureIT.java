@@ -126,8 +126,7 @@ class BackPressureIT {
     /** A primary with a backup, whose calls to the block server all go through {@code proxy}. */
     private static Engine protectedBehind(SlowProxy proxy, TestCluster cluster, String vm) throws Exception {
         int port = TestCluster.freePort();
-        Path file = cluster.file(vm, "tcg", "append: pages=50\n" + protection("10ms", port, port));
-        Files.writeString(file, Files.readString(file).replace(cluster.control(), "127.0.0.1:" + proxy.port()));
+        Path file = cluster.fileBehind(proxy, vm, "tcg", "append: pages=50\n" + protection("10ms", port, port));
         Engine primary = cluster.run(file, "a");
         cluster.standby(file, "b");
         awaitProtected(primary);

@@ -147,8 +147,7 @@ class TakeOverIT {
         try (TestCluster cluster = new TestCluster(directory);
                 SlowProxy storage = new SlowProxy(cluster.controlPort());
                 SlowProxy link = new SlowProxy(port)) {
-            Path file = cluster.file("vm1", "tcg", protection(link.port(), port));
-            Files.writeString(file, Files.readString(file).replace(cluster.control(), "127.0.0.1:" + storage.port()));
+            Path file = cluster.fileBehind(storage, "vm1", "tcg", protection(link.port(), port));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);

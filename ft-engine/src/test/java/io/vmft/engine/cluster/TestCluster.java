@@ -109,6 +109,12 @@ final class TestCluster implements AutoCloseable {
                         name, accelerator, control(), guest(), accelerator.equals("kvm") ? KVM_CPU : "", more));
     }
 
+    /** The same, whose calls to the block server all go through {@code proxy}. */
+    Path fileBehind(SlowProxy proxy, String name, String accelerator, String more) throws IOException {
+        Path file = file(name, accelerator, more);
+        return Files.writeString(file, Files.readString(file).replace(control(), "127.0.0.1:" + proxy.port()));
+    }
+
     /** A VM's file without a kernel; {@code more} is YAML appended as it is. */
     Path bareFile(String name, String suffix, String more) throws IOException {
         return Files.writeString(directory.resolve(name + suffix + ".yaml"), """
