@@ -26,6 +26,7 @@ import io.vmft.proto.blk.v1.OpenRequest;
 import io.vmft.proto.blk.v1.SealRequest;
 import io.vmft.proto.blk.v1.TakeOverReply;
 import io.vmft.proto.blk.v1.TakeOverRequest;
+import java.io.IOException;
 import java.time.Duration;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -271,10 +272,13 @@ public final class BlkControl implements AutoCloseable {
         return Status.fromThrowable(failure).getCode().toString();
     }
 
-    private static boolean mayBeAnsweredLater(Throwable failure) {
+    static boolean mayBeAnsweredLater(Throwable failure) {
         return failure instanceof StatusRuntimeException e
                 && switch (e.getStatus().getCode()) {
                     case UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, RESOURCE_EXHAUSTED, ABORTED -> true;
+                    // That of a connection which closed as the call was to go out; one that the server answered has no
+                    // cause here.
+                    case UNKNOWN -> e.getStatus().getCause() instanceof IOException;
                     default -> false;
                 };
     }
