@@ -8,6 +8,9 @@ import io.vmft.engine.qemu.QemuInfo;
 import io.vmft.engine.replication.LinkConfig;
 import io.vmft.engine.thread.PauseThreads;
 import io.vmft.engine.vm.VmPaths;
+import java.util.concurrent.RejectedExecutionException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * What every role of one engine shares.
@@ -24,6 +27,8 @@ public record EngineContext(
         VmPaths paths,
         EventLoop loop,
         BlkControl control) {
+    private static final Logger log = LoggerFactory.getLogger(EngineContext.class);
+
     /** The VM's name. */
     public String vm() {
         return config.name();
@@ -31,6 +36,15 @@ public record EngineContext(
 
     public PauseThreads pauseThreads() {
         return PauseThreads.of(config.protection());
+    }
+
+    /** Runs a task on the loop, from any thread; not at all when the engine has ended, and with it what the task is about. */
+    public void handOver(Runnable task) {
+        try {
+            loop.execute(task);
+        } catch (RejectedExecutionException e) {
+            log.debug("{}: the engine has ended", vm(), e);
+        }
     }
 
     public LinkConfig linkConfig() {

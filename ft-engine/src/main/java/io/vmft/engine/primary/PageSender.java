@@ -11,6 +11,7 @@ import io.vmft.proto.checkpoint.PagesPayload;
 import java.time.Duration;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.function.IntConsumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -42,6 +43,8 @@ final class PageSender implements AutoCloseable {
     private final ExecutorService packing;
     /** The packing thread's; made when first used. */
     private @Nullable PagePacker packer;
+    /** What still waits for the packing thread is for nobody. */
+    private volatile boolean closed;
 
     /** Frames handed to the packing thread that have not left yet: what comes after must not overtake them. */
     private int behind;
@@ -87,7 +90,7 @@ final class PageSender implements AutoCloseable {
         dirtyBytes += (long) chunk.pageCount() * Frame.PAGE_BYTES;
         epochBytes += (long) chunk.storedCount() * Frame.PAGE_BYTES;
         if (compressingEpoch) {
-            inTurn(() -> pack(chunk));
+            inTurn(() -> pack(chunk), () -> release.accept(chunk.slot()));
         } else {
             ByteBuf payload =
                     PagesPayload.join(chunk.pageCount(), chunk.storedCount(), chunk.pageIndexes(), chunk.pages());
@@ -149,24 +152,42 @@ final class PageSender implements AutoCloseable {
         if (behind == 0) {
             link.send(frame).addListener(done -> sent.run());
         } else {
-            inTurn(() -> new Packed(frame, sent));
+            inTurn(() -> new Packed(frame, sent), frame::release);
         }
     }
 
     private record Packed(Frame frame, Runnable sent) {}
 
-    private void inTurn(Supplier<@Nullable Packed> work) {
+    /**
+     * @param work makes what is to be sent, if anything, on the packing thread
+     * @param drop instead of that, on the same thread, when the session has ended before its turn came
+     */
+    private void inTurn(Supplier<@Nullable Packed> work, Runnable drop) {
         behind++;
         packing.execute(() -> {
+            if (closed) {
+                drop.run();
+                return;
+            }
             try {
-                Packed packed = work.get();
-                // On the loop, in the order of this thread.
-                link.execute(() -> packed(packed));
+                send(work.get());
             } catch (RuntimeException e) {
                 log.error("{}: pages cannot be compressed, the backup is given up", vm, e);
                 link.execute(() -> link.close("pages cannot be compressed: " + e));
             }
         });
+    }
+
+    /** On the loop, in the order of this thread. */
+    private void send(@Nullable Packed packed) {
+        try {
+            link.execute(() -> packed(packed));
+        } catch (RejectedExecutionException e) {
+            log.debug("{}: the engine has ended, and with it the loop that would send this", vm, e);
+            if (packed != null) {
+                packed.frame().release();
+            }
+        }
     }
 
     private void packed(@Nullable Packed packed) {
@@ -192,17 +213,20 @@ final class PageSender implements AutoCloseable {
     }
 
     private void forgetInTurn() {
-        inTurn(() -> {
-            if (packer != null) {
-                packer.forget();
-            }
-            return null;
-        });
+        inTurn(
+                () -> {
+                    if (packer != null) {
+                        packer.forget();
+                    }
+                    return null;
+                },
+                () -> {});
     }
 
-    /** Nothing more is sent; what waits still is, or fails with the link. */
+    /** Nothing more is packed or sent: the slots of what waits go back at once. */
     @Override
     public void close() {
+        closed = true;
         packing.shutdown();
     }
 }

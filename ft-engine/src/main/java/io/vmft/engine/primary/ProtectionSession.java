@@ -269,13 +269,13 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
                 to,
                 new Pace(context.config().protection().copying().syncRateBytes(), System::nanoTime),
                 context.config().protection().epoch(),
-                step -> context.loop().execute(() -> progress(step)));
+                step -> context.handOver(() -> progress(step)));
         sync = Thread.ofPlatform().name(context.vm() + "-sync").daemon().start(() -> {
             try {
                 first.run();
-                context.loop().execute(this::synced);
-            } catch (IOException e) {
-                context.loop().execute(() -> end("first sync failed: " + e.getMessage()));
+                context.handOver(this::synced);
+            } catch (IOException | RuntimeException e) { // the latter where memory is given back while it is read
+                context.handOver(() -> end("first sync failed: " + e.getMessage()));
             } catch (InterruptedException e) {
                 log.debug("{}: first sync was told to stop", context.vm(), e);
             }
