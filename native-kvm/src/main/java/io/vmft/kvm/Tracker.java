@@ -234,6 +234,11 @@ public final class Tracker implements AutoCloseable {
         return begun.done();
     }
 
+    /** Whether the library is there: from when it greeted until QEMU ends. */
+    public boolean isConnected() {
+        return connection != null;
+    }
+
     private SocketChannel connected() throws IOException {
         SocketChannel channel = connection;
         if (channel == null) {

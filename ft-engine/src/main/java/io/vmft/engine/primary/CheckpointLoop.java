@@ -136,7 +136,7 @@ final class CheckpointLoop {
                 context.config().protection().copying(),
                 context.config().protection().epoch(),
                 vm.tracker()::release);
-        this.storageConnected = () -> context.loop().execute(this::pauseIfDue);
+        this.storageConnected = () -> context.handOver(this::pauseIfDue);
     }
 
     /** The backup's memory is close enough: checkpoints begin. */
@@ -320,6 +320,11 @@ final class CheckpointLoop {
     }
 
     private void notSaved(long epoch, Throwable failure) {
+        if (vm.isEnding()) {
+            // How it ends tells what becomes of it: nobody is to be asked whether it may go on alone.
+            log.debug("{}: epoch {}: QEMU is ending: {}", context.vm(), epoch, failure.getMessage());
+            return;
+        }
         if (!ended) {
             log.warn("{}: epoch {}: QEMU could not save its state: {}", context.vm(), epoch, failure.getMessage());
         }

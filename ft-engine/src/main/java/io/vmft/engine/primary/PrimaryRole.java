@@ -338,7 +338,8 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             lastAutoFailure = reason;
             log.info("{}: not protected yet: {}; trying on", context.vm(), reason);
         }
-        if (begun && !over && fencedBy == null && storageLoss == null && stopReason == null) {
+        // A QEMU that is ending cannot go on alone; the backup may.
+        if (begun && !over && !vm.isEnding() && fencedBy == null && storageLoss == null && stopReason == null) {
             goSolo(reason);
         }
     }

@@ -4,6 +4,7 @@ import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -24,6 +25,8 @@ public final class QemuProcess {
     private static final Logger LOG = LoggerFactory.getLogger(QemuProcess.class);
     private static final int MAX_LINES = 50;
     private static final int MAX_LINE_BYTES = 1_000;
+    /** A helper that QEMU leaves behind may hold its output open for ever; a backup waits to hear that QEMU is gone. */
+    private static final Duration LAST_WORDS = Duration.ofMillis(200);
 
     private final String vm;
     private final List<String> commandLine;
@@ -69,7 +72,10 @@ public final class QemuProcess {
         return process.isAlive();
     }
 
-    /** Completes when QEMU has ended and all it wrote was read. Dependents run on the thread {@code qemu-VM}. */
+    /**
+     * Completes when QEMU has ended, with what it wrote: all of it, unless something that it started holds its output open for more than 200 ms.
+     * Dependents run on the thread {@code qemu-VM}.
+     */
     public CompletableFuture<QemuExit> exited() {
         return exited.copy();
     }
@@ -114,8 +120,20 @@ public final class QemuProcess {
         }
         LOG.debug("{}: started pid {}: {}", vm, qemu.pid(), commandLine);
         started.complete(qemu);
-        qemu.readUntilEnd();
-        qemu.exited.complete(new QemuExit(qemu.status(), qemu.lastLines()));
+        Thread output = Thread.ofVirtual().name("qemu-" + vm + "-output").start(qemu::readUntilEnd);
+        int status = qemu.status();
+        qemu.awaitLastWords(output);
+        qemu.exited.complete(new QemuExit(status, qemu.lastLines()));
+    }
+
+    private void awaitLastWords(Thread output) {
+        try {
+            if (!output.join(LAST_WORDS)) {
+                LOG.warn("{}: QEMU is gone, but something that it started still holds its output", vm);
+            }
+        } catch (InterruptedException e) {
+            LOG.debug("{}: nobody interrupts this thread", vm, e);
+        }
     }
 
     private void readUntilEnd() {

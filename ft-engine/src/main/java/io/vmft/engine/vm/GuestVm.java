@@ -57,6 +57,9 @@ public final class GuestVm implements AutoCloseable {
     private static final Duration START_TIMEOUT = Duration.ofSeconds(30);
     private static final Duration EXIT_TIMEOUT = Duration.ofSeconds(2);
     private static final Duration RESTORE_TIMEOUT = Duration.ofSeconds(30);
+    /** From when QEMU hung up until it has to be gone, unless it was asked to end: then it may flush its disks for as long as that takes. */
+    private static final Duration HUNG_UP_TIMEOUT = Duration.ofSeconds(5);
+
     private static final int SLOT_PAGES = 512;
     private static final int MAX_SLOTS = 128;
     /** For memory beside guest RAM: video memory, firmware, option ROMs. Only what there is takes memory. */
@@ -102,6 +105,7 @@ public final class GuestVm implements AutoCloseable {
     private @Nullable QemuExit exit;
     private @Nullable String networkFailure;
     private boolean guestShutDown;
+    private boolean quitting;
     private boolean closed;
     private long stoppedAtMicros = -1;
 
@@ -179,6 +183,7 @@ public final class GuestVm implements AutoCloseable {
             }
             threads.enlistQemu(started.pid());
         }
+        present(qmp).closed().thenRunAsync(this::hungUp, loop);
         learnLayout(opened);
         if (runtime.incoming()) {
             incoming = IncomingVm.prepare(
@@ -348,8 +353,16 @@ public final class GuestVm implements AutoCloseable {
         return diskStall.trouble();
     }
 
+    /**
+     * Whether QEMU is about to be gone, and saves no state any more: one of its connections to this engine has ended. {@link VmEvents#exited} follows.
+     */
+    public boolean isEnding() {
+        return !tracker().isConnected() || present(qmp).closed().isDone();
+    }
+
     /** Asks QEMU to end; it flushes its disks. */
     public void quit() {
+        quitting = true;
         present(qmp).execute("quit");
     }
 
@@ -401,6 +414,23 @@ public final class GuestVm implements AutoCloseable {
             case "BLOCK_IO_ERROR" -> diskStall.failed(event.data());
             case "SHUTDOWN" -> guestShutDown |= event.data().path("guest").asBoolean();
             default -> log.debug("{}: QEMU event {}", config.name(), event);
+        }
+    }
+
+    /** A QEMU that cannot be spoken to can be neither protected nor stopped; its backup, if it has one, goes on when it is gone. */
+    private void hungUp() {
+        if (!quitting && !closed) {
+            loop.schedule(this::endHungUp, HUNG_UP_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
+        }
+    }
+
+    private void endHungUp() {
+        if (exit == null && !closed && !quitting && !guestShutDown) {
+            log.error(
+                    "{}: QEMU's monitor is gone for {} s and QEMU is not, ending it",
+                    config.name(),
+                    HUNG_UP_TIMEOUT.toSeconds());
+            kill();
         }
     }
 

@@ -59,6 +59,39 @@ class TakeOverIT {
         }
     }
 
+    /** Some time passes between QEMU's end and that it is known: its sockets are closed, and no checkpoint can be made any more. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void aQemuThatTakesLongToEndIsTakenOverIfItDiedAndNotIfItWasEnded(boolean dies) throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path file = cluster.file(
+                    "vm1",
+                    "tcg",
+                    "qemu: %s\n%s"
+                            .formatted(
+                                    cluster.qemuThatEndsLate(), protection(port).replace("10ms", "5ms")));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            awaitEpochs(primary, 20);
+            if (dies) {
+                ProcessHandle.of(status(primary).path("qemu_pid").asLong())
+                        .orElseThrow()
+                        .destroyForcibly();
+                await().atMost(TestCluster.PATIENCE)
+                        .until(() -> status(standby).path("mode").asText().equals("solo"));
+                assertThat(status(standby).path("role").asText()).isEqualTo("primary");
+            } else {
+                ask(primary, "stop");
+                assertThat(primary.ended().get(10, TimeUnit.SECONDS)).isNull();
+                await().until(() -> status(standby).path("state").asText().equals("waiting"));
+                assertThat(status(standby).path("role").asText()).isEqualTo("standby");
+            }
+        }
+    }
+
     /** It is held at a checkpoint for a while, so that the gap is long against what else takes time. */
     @Test
     void inATakeoverTheGuestsTimeStampCounterGoesOnByTheGap() throws Exception {

@@ -19,6 +19,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -107,6 +108,19 @@ final class TestCluster implements AutoCloseable {
                 %s
                 """.formatted(
                         name, accelerator, control(), guest(), accelerator.equals("kvm") ? KVM_CPU : "", more));
+    }
+
+    /** A QEMU that is over only some time after it has closed its sockets: something that it started holds its output open. */
+    Path qemuThatEndsLate() throws IOException {
+        Path script = Files.writeString(directory.resolve("qemu-system-late"), """
+                #!/bin/sh
+                case "$*" in
+                *"-name "*) (while kill -0 $$; do sleep 0.1; done; sleep 1) 2> /dev/null & ;;
+                esac
+                exec qemu-system-x86_64 "$@"
+                """);
+        Files.setPosixFilePermissions(script, PosixFilePermissions.fromString("rwxr-xr-x"));
+        return script;
     }
 
     /** The same, whose calls to the block server all go through {@code proxy}. */

@@ -31,6 +31,16 @@ final class QemuProcessTest {
         process.kill();
     }
 
+    /** Such as a helper for its network: that would hide for ever that QEMU died. */
+    @Test
+    void whatItLeavesBehindDoesNotKeepItAlive() throws Exception {
+        QemuProcess process = start("echo up; sleep 1000 & echo $!; exit 3");
+        QemuExit exit = process.exited().get(20, TimeUnit.SECONDS);
+        long left = Long.parseLong(exit.lastLines().getLast());
+        ProcessHandle.of(left).orElseThrow().destroyForcibly();
+        assertThat(exit.inWords()).isEqualTo("QEMU ended with status 3: up; " + left);
+    }
+
     @Test
     void keepsABoundedEndOfALongOutput() throws Exception {
         QemuExit exit = shell("i=0; while [ $i -lt 500 ]; do echo line$i; i=$((i+1)); done; head -c 100000 /dev/zero");
