@@ -190,7 +190,7 @@ public final class StandbyRole implements Role, LinkListener {
             }
         }
         closeListening();
-        return CompletableFuture.completedFuture(null);
+        return session == null ? CompletableFuture.completedFuture(null) : session.settled();
     }
 
     @Override

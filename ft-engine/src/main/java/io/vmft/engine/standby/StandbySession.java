@@ -75,6 +75,9 @@ final class StandbySession implements CheckpointReceiver.Owner {
     private @Nullable Link primary;
 
     private Prepare prepared = Prepare.getDefaultInstance();
+    /** Until QEMU has started and was taken, or did not. */
+    private CompletableFuture<Void> starting = CompletableFuture.completedFuture(null);
+
     private @Nullable GuestVm vm;
     private @Nullable CheckpointReceiver receiver;
     private @Nullable DataLossWatch dataLoss;
@@ -121,15 +124,20 @@ final class StandbySession implements CheckpointReceiver.Owner {
         }
         prepared = prepare;
         phase = Phase.STARTING;
-        CompletableFuture<GuestVm> starting = new CompletableFuture<>();
+        CompletableFuture<GuestVm> result = new CompletableFuture<>();
         Thread.ofVirtual().name(context.vm() + "-start").start(() -> {
             try {
-                starting.complete(GuestVm.start(context, prepare.getStandbyGeneration(), true));
+                result.complete(GuestVm.start(context, prepare.getStandbyGeneration(), true));
             } catch (IOException | InterruptedException | RuntimeException e) {
-                starting.completeExceptionally(e);
+                result.completeExceptionally(e);
             }
         });
-        starting.whenCompleteAsync((started, failure) -> started(from, started, failure), context.loop());
+        starting = result.handleAsync(
+                (started, failure) -> {
+                    started(from, started, failure);
+                    return null;
+                },
+                context.loop());
     }
 
     private void started(Link from, @Nullable GuestVm started, @Nullable Throwable failure) {
@@ -269,6 +277,11 @@ final class StandbySession implements CheckpointReceiver.Owner {
             guest.close();
             throw e;
         }
+    }
+
+    /** Completes when no QEMU is being started; after {@link #end}: when none is left. */
+    CompletableFuture<Void> settled() {
+        return starting.copy();
     }
 
     /** Gives the VM up and ends its QEMU, which blocks until that is gone; idempotent. The link stays open. */
