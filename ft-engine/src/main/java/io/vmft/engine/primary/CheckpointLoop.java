@@ -321,8 +321,8 @@ final class CheckpointLoop {
 
     private void notSaved(long epoch, Throwable failure) {
         if (vm.isEnding()) {
-            // How it ends tells what becomes of it: nobody is to be asked whether it may go on alone.
             log.debug("{}: epoch {}: QEMU is ending: {}", context.vm(), epoch, failure.getMessage());
+            giveUp(epoch);
             return;
         }
         if (!ended) {

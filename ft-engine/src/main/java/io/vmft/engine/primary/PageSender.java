@@ -173,20 +173,27 @@ final class PageSender implements AutoCloseable {
                 send(work.get());
             } catch (RuntimeException e) {
                 log.error("{}: pages cannot be compressed, the backup is given up", vm, e);
-                link.execute(() -> link.close("pages cannot be compressed: " + e));
+                drop.run();
+                onLoop(() -> link.close("pages cannot be compressed: " + e), () -> {});
             }
         });
     }
 
-    /** On the loop, in the order of this thread. */
     private void send(@Nullable Packed packed) {
-        try {
-            link.execute(() -> packed(packed));
-        } catch (RejectedExecutionException e) {
-            log.debug("{}: the engine has ended, and with it the loop that would send this", vm, e);
+        onLoop(() -> packed(packed), () -> {
             if (packed != null) {
                 packed.frame().release();
             }
+        });
+    }
+
+    /** In the order of the packing thread. */
+    private void onLoop(Runnable task, Runnable ifThereIsNone) {
+        try {
+            link.execute(task);
+        } catch (RejectedExecutionException e) {
+            log.debug("{}: the engine has ended, and with it its loop", vm, e);
+            ifThereIsNone.run();
         }
     }
 
@@ -204,7 +211,12 @@ final class PageSender implements AutoCloseable {
             packer = current;
         }
         ByteBuf payload = link.buffer(PagePacker.maxBytes(chunk.pageCount(), chunk.storedCount()));
-        current.pack(chunk.epoch(), chunk.pageCount(), chunk.pageIndexes(), chunk.pages(), payload);
+        try {
+            current.pack(chunk.epoch(), chunk.pageCount(), chunk.pageIndexes(), chunk.pages(), payload);
+        } catch (RuntimeException e) {
+            payload.release();
+            throw e;
+        }
         long bytes = payload.readableBytes();
         return new Packed(new Frame(FrameType.PACKED_PAGES, chunk.epoch(), payload), () -> {
             sentBytes += bytes;

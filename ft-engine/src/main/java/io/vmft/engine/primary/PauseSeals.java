@@ -46,7 +46,7 @@ final class PauseSeals {
         context.control()
                 .seal(context.vm(), generation, epoch, GuestVm.PAUSE_TIMEOUT)
                 .whenComplete((reply, failure) -> {
-                    context.loop().execute(() -> listener.answered(epoch, reply, failure));
+                    context.handOver(() -> listener.answered(epoch, reply, failure));
                     if (isSealed(reply)) {
                         vm.tracker().sealed(epoch);
                     }

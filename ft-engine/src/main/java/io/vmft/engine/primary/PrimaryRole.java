@@ -121,6 +121,10 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             return CompletableFuture.failedFuture(new EngineException(
                     context.vm() + ": cannot be protected, its network is broken: " + networkFailure));
         }
+        if (vm.isHungUp()) {
+            return CompletableFuture.failedFuture(new EngineException(context.vm()
+                    + ": cannot be protected, this engine's connection to QEMU is lost; stop the VM and run it again"));
+        }
         if (over || storageLoss != null || goingSolo != null || paused || asked != null) {
             return CompletableFuture.failedFuture(new EngineException(
                     context.vm() + ": cannot start to protect now, something else is under way; ask again"));
@@ -167,10 +171,12 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
 
     @Override
     public CompletableFuture<Void> stop(String reason) {
-        if (!over && stopReason == null) {
+        if (stopReason == null) {
             stopReason = reason;
-            log.info("{}: generation {}: ending the VM: {}", context.vm(), record.getGeneration(), reason);
-            vm.quit();
+            if (!over) {
+                log.info("{}: generation {}: ending the VM: {}", context.vm(), record.getGeneration(), reason);
+                vm.quit();
+            }
         }
         return gone;
     }
@@ -281,7 +287,8 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 && goingSolo == null
                 && !paused
                 && networkFailure == null
-                && stopReason == null) {
+                && stopReason == null
+                && !vm.isHungUp()) {
             begin(takeNextStandby());
         }
     }

@@ -274,7 +274,8 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
             try {
                 first.run();
                 context.handOver(this::synced);
-            } catch (IOException | RuntimeException e) { // the latter where memory is given back while it is read
+            } catch (IOException | RuntimeException | InternalError e) {
+                // The second where memory is given back while it is read, the last where its file system is full.
                 context.handOver(() -> end("first sync failed: " + e.getMessage()));
             } catch (InterruptedException e) {
                 log.debug("{}: first sync was told to stop", context.vm(), e);
@@ -359,9 +360,12 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
         end("the storage host lost data");
     }
 
+    /** How a QEMU that is ending ends tells what becomes of the VM: until then its backup must not be led to take it over. */
     @Override
     public void failed(String reason) {
-        end(reason);
+        if (!vm.isEnding()) {
+            end(reason);
+        }
     }
 
     /** Tells the backup that the VM was shut down; there is nothing to take over. */

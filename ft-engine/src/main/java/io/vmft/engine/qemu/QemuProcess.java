@@ -26,7 +26,7 @@ public final class QemuProcess {
     private static final int MAX_LINES = 50;
     private static final int MAX_LINE_BYTES = 1_000;
     /** A helper that QEMU leaves behind may hold its output open for ever; a backup waits to hear that QEMU is gone. */
-    private static final Duration LAST_WORDS = Duration.ofMillis(200);
+    private static final Duration LAST_WORDS = Duration.ofMillis(500);
 
     private final String vm;
     private final List<String> commandLine;
@@ -52,6 +52,9 @@ public final class QemuProcess {
         Thread.ofPlatform().name("qemu-" + vm).daemon().start(() -> guard(vm, commandLine, environment, started));
         try {
             return started.get();
+        } catch (InterruptedException e) {
+            started.thenAccept(QemuProcess::kill);
+            throw e;
         } catch (ExecutionException e) {
             Throwable cause = e.getCause();
             String reason = cause == null ? "" : String.valueOf(cause.getMessage());
@@ -73,7 +76,7 @@ public final class QemuProcess {
     }
 
     /**
-     * Completes when QEMU has ended, with what it wrote: all of it, unless something that it started holds its output open for more than 200 ms.
+     * Completes when QEMU has ended, with what it wrote: all of it, unless something that it started holds its output open for half a second more.
      * Dependents run on the thread {@code qemu-VM}.
      */
     public CompletableFuture<QemuExit> exited() {
@@ -120,7 +123,8 @@ public final class QemuProcess {
         }
         LOG.debug("{}: started pid {}: {}", vm, qemu.pid(), commandLine);
         started.complete(qemu);
-        Thread output = Thread.ofVirtual().name("qemu-" + vm + "-output").start(qemu::readUntilEnd);
+        Thread output =
+                Thread.ofPlatform().daemon().name("qemu-" + vm + "-output").start(qemu::readUntilEnd);
         int status = qemu.status();
         qemu.awaitLastWords(output);
         qemu.exited.complete(new QemuExit(status, qemu.lastLines()));

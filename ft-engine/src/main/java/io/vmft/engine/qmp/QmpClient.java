@@ -146,6 +146,11 @@ public final class QmpClient implements AutoCloseable {
         return closed.copy();
     }
 
+    /** Whether the connection has ended. */
+    public boolean isClosed() {
+        return closed.isDone();
+    }
+
     /** Ends the connection; QEMU goes on. Idempotent. */
     @Override
     public void close() {

@@ -134,6 +134,9 @@ public final class StandbyRole implements Role, LinkListener {
         if (over || sessionStatus().phase() != Phase.ENDED) {
             return "it is busy with " + (primaryHost().isEmpty() ? "a takeover" : "primary " + primaryHost());
         }
+        if (session != null && !session.settled().isDone()) {
+            return "it is ending the QEMU of the last protection; ask again";
+        }
         return compatibility.refusal(hello);
     }
 

@@ -11,7 +11,6 @@ import io.vmft.proto.checkpoint.Frame;
 import io.vmft.proto.checkpoint.FrameType;
 import io.vmft.proto.engine.v1.Prepare;
 import io.vmft.proto.engine.v1.Ready;
-import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Locale;
 import java.util.concurrent.CompletableFuture;
@@ -78,6 +77,8 @@ final class StandbySession implements CheckpointReceiver.Owner {
     /** Until QEMU has started and was taken, or did not. */
     private CompletableFuture<Void> starting = CompletableFuture.completedFuture(null);
 
+    private @Nullable Thread starter;
+
     private @Nullable GuestVm vm;
     private @Nullable CheckpointReceiver receiver;
     private @Nullable DataLossWatch dataLoss;
@@ -125,26 +126,39 @@ final class StandbySession implements CheckpointReceiver.Owner {
         prepared = prepare;
         phase = Phase.STARTING;
         CompletableFuture<GuestVm> result = new CompletableFuture<>();
-        Thread.ofVirtual().name(context.vm() + "-start").start(() -> {
+        starter = Thread.ofVirtual().name(context.vm() + "-start").start(() -> {
             try {
                 result.complete(GuestVm.start(context, prepare.getStandbyGeneration(), true));
-            } catch (IOException | InterruptedException | RuntimeException e) {
+            } catch (Throwable e) { // errors too: who waits for this would wait for ever
                 result.completeExceptionally(e);
             }
         });
         starting = result.handleAsync(
                 (started, failure) -> {
-                    started(from, started, failure);
+                    starter = null;
+                    take(from, started, failure);
                     return null;
                 },
                 context.loop());
     }
 
-    private void started(Link from, @Nullable GuestVm started, @Nullable Throwable failure) {
-        if (started != null && phase != Phase.STARTING) {
-            started.close();
-            return;
+    private void take(Link from, @Nullable GuestVm started, @Nullable Throwable failure) {
+        if (phase == Phase.STARTING) {
+            try {
+                started(from, started, failure);
+                return;
+            } catch (RuntimeException e) {
+                log.error("{}: cannot get ready", context.vm(), e);
+                end();
+                from.close("the backup cannot get ready: " + e);
+            }
         }
+        if (started != null) {
+            started.close();
+        }
+    }
+
+    private void started(Link from, @Nullable GuestVm started, @Nullable Throwable failure) {
         if (started == null) {
             notReady(from, failure == null ? "no reason given" : String.valueOf(failure.getMessage()));
             return;
@@ -279,15 +293,18 @@ final class StandbySession implements CheckpointReceiver.Owner {
         }
     }
 
-    /** Completes when no QEMU is being started; after {@link #end}: when none is left. */
+    /** Completes when no QEMU is being started; after {@link #end}: when none is left. Never fails. */
     CompletableFuture<Void> settled() {
-        return starting.copy();
+        return starting.handle((done, failure) -> null);
     }
 
     /** Gives the VM up and ends its QEMU, which blocks until that is gone; idempotent. The link stays open. */
     void end() {
         phase = Phase.ENDED;
         primary = null;
+        if (starter != null) {
+            starter.interrupt();
+        }
         if (dataLoss != null) {
             dataLoss.close();
             dataLoss = null;

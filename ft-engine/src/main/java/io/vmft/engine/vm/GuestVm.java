@@ -37,6 +37,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Consumer;
 import java.util.function.IntFunction;
 import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
@@ -57,8 +58,8 @@ public final class GuestVm implements AutoCloseable {
     private static final Duration START_TIMEOUT = Duration.ofSeconds(30);
     private static final Duration EXIT_TIMEOUT = Duration.ofSeconds(2);
     private static final Duration RESTORE_TIMEOUT = Duration.ofSeconds(30);
-    /** From when QEMU hung up until it has to be gone, unless it was asked to end: then it may flush its disks for as long as that takes. */
-    private static final Duration HUNG_UP_TIMEOUT = Duration.ofSeconds(5);
+    /** How long a QEMU that has closed its connections counts as about to be gone, if it was not told to end. */
+    private static final Duration ENDING_TIMEOUT = Duration.ofSeconds(5);
 
     private static final int SLOT_PAGES = 512;
     private static final int MAX_SLOTS = 128;
@@ -90,6 +91,9 @@ public final class GuestVm implements AutoCloseable {
     private final QemuRuntime runtime;
     private final PauseThreads threads;
     private final EventLoop loop;
+    /** To the loop, from any thread. */
+    private final Consumer<Runnable> handOver;
+
     private final DiskStall diskStall;
     private final GuestNetwork network;
 
@@ -108,11 +112,14 @@ public final class GuestVm implements AutoCloseable {
     private boolean quitting;
     private boolean closed;
     private long stoppedAtMicros = -1;
+    /** When {@link #isEnding} first found a connection ended; 0: not yet. */
+    private long hungUpNanos;
 
     private GuestVm(EngineContext context, long generation, boolean waits) {
         this.config = context.config();
         this.paths = context.paths();
         this.loop = context.loop();
+        this.handOver = context::handOver;
         this.network = new GuestNetwork(config.name());
         this.threads = context.pauseThreads();
         this.diskStall = new DiskStall(config.name(), loop, this::goOn);
@@ -183,7 +190,6 @@ public final class GuestVm implements AutoCloseable {
             }
             threads.enlistQemu(started.pid());
         }
-        present(qmp).closed().thenRunAsync(this::hungUp, loop);
         learnLayout(opened);
         if (runtime.incoming()) {
             incoming = IncomingVm.prepare(
@@ -353,17 +359,39 @@ public final class GuestVm implements AutoCloseable {
         return diskStall.trouble();
     }
 
-    /**
-     * Whether QEMU is about to be gone, and saves no state any more: one of its connections to this engine has ended. {@link VmEvents#exited} follows.
-     */
-    public boolean isEnding() {
-        return !tracker().isConnected() || present(qmp).closed().isDone();
+    /** Whether a connection to QEMU has ended: it saves no state any more. */
+    public boolean isHungUp() {
+        return !tracker().isConnected() || present(qmp).isClosed();
     }
 
-    /** Asks QEMU to end; it flushes its disks. */
+    /**
+     * Whether {@link VmEvents#exited} is about to come, and tells more than what fails until then. Not for long if a QEMU that nobody told to end is
+     * still there: that one is broken.
+     */
+    public boolean isEnding() {
+        if (exit != null) {
+            return true;
+        }
+        if (!isHungUp()) {
+            return false;
+        }
+        if (hungUpNanos == 0) {
+            hungUpNanos = System.nanoTime();
+        }
+        return toldToEnd() || System.nanoTime() - hungUpNanos < ENDING_TIMEOUT.toNanos();
+    }
+
+    private boolean toldToEnd() {
+        return guestShutDown || quitting;
+    }
+
+    /** Asks QEMU to end; it flushes its disks. One that cannot be asked is ended at once. */
     public void quit() {
-        quitting = true;
-        present(qmp).execute("quit");
+        if (present(qmp).isClosed()) {
+            kill();
+        } else {
+            present(qmp).execute("quit").thenRunAsync(() -> quitting = true, loop);
+        }
     }
 
     /** Ends QEMU at once and lets nothing more out. */
@@ -398,7 +426,7 @@ public final class GuestVm implements AutoCloseable {
     }
 
     private void event(QmpEvent event) {
-        loop.execute(() -> handle(event));
+        handOver.accept(() -> handle(event));
     }
 
     private void handle(QmpEvent event) {
@@ -417,25 +445,8 @@ public final class GuestVm implements AutoCloseable {
         }
     }
 
-    /** A QEMU that cannot be spoken to can be neither protected nor stopped; its backup, if it has one, goes on when it is gone. */
-    private void hungUp() {
-        if (!quitting && !closed) {
-            loop.schedule(this::endHungUp, HUNG_UP_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
-        }
-    }
-
-    private void endHungUp() {
-        if (exit == null && !closed && !quitting && !guestShutDown) {
-            log.error(
-                    "{}: QEMU's monitor is gone for {} s and QEMU is not, ending it",
-                    config.name(),
-                    HUNG_UP_TIMEOUT.toSeconds());
-            kill();
-        }
-    }
-
     private void gateEnded(@Nullable Throwable failure) {
-        if (failure != null && !closed && exit == null) {
+        if (failure != null && !closed && exit == null && !toldToEnd()) {
             networkFailure = String.valueOf(failure.getMessage());
             events.networkLost(networkFailure);
         }
@@ -467,7 +478,7 @@ public final class GuestVm implements AutoCloseable {
         public void paused(long epoch) {
             // Told before anything can follow from it: the loop hears of the pause, then of its seal, then of its
             // harvest.
-            loop.execute(() -> events.paused(epoch));
+            handOver.accept(() -> events.paused(epoch));
             LongConsumer watcher = pauseWatcher;
             if (watcher != null) {
                 watcher.accept(epoch);
@@ -476,17 +487,17 @@ public final class GuestVm implements AutoCloseable {
 
         @Override
         public void chunk(Chunk chunk) {
-            loop.execute(() -> events.chunk(chunk));
+            handOver.accept(() -> events.chunk(chunk));
         }
 
         @Override
         public void digests(long epoch, int[] digests) {
-            loop.execute(() -> events.digests(epoch, digests));
+            handOver.accept(() -> events.digests(epoch, digests));
         }
 
         @Override
         public void harvested(Harvest harvest) {
-            loop.execute(() -> events.harvested(harvest));
+            handOver.accept(() -> events.harvested(harvest));
         }
 
         @Override

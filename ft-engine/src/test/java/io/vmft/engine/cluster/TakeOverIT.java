@@ -17,6 +17,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -263,6 +264,30 @@ class TakeOverIT {
                     .isInstanceOf(EngineException.class)
                     .hasMessageContaining("an engine already runs it on this host");
         }
+    }
+
+    @Test
+    void aStandbyThatEndsWhileItsQemuStartsLeavesNone() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path stuck = cluster.file(
+                    "vm1", "tcg", "qemu: %s\n%s".formatted(cluster.qemuThatDoesNotStart(), protection(port)));
+            Engine standby = cluster.standby(stuck, "b");
+            Engine primary = cluster.run(cluster.file("vm1", "tcg", protection(port)), "a");
+            long running = status(primary).path("qemu_pid").asLong();
+            await().atMost(TestCluster.PATIENCE)
+                    .until(() -> status(standby).path("state").asText().equals("starting"));
+            await().until(() -> children(running).count() == 1);
+            ProcessHandle starting = children(running).findFirst().orElseThrow();
+            standby.stop("the test ends it").get(20, TimeUnit.SECONDS);
+            assertThat(starting.isAlive()).isFalse();
+            assertThat(children(running)).isEmpty();
+        }
+    }
+
+    private static Stream<ProcessHandle> children(long except) {
+        return ProcessHandle.current().children().filter(child -> child.pid() != except);
     }
 
     @Test

@@ -112,13 +112,24 @@ final class TestCluster implements AutoCloseable {
 
     /** A QEMU that is over only some time after it has closed its sockets: something that it started holds its output open. */
     Path qemuThatEndsLate() throws IOException {
-        Path script = Files.writeString(directory.resolve("qemu-system-late"), """
+        return qemuAfter("(while kill -0 $$; do sleep 0.1; done; sleep 1) 2> /dev/null &");
+    }
+
+    Path qemuThatDoesNotStart() throws IOException {
+        return qemuAfter("exec sleep 100");
+    }
+
+    /** What comes before it is left out where QEMU is only asked what it is. */
+    private Path qemuAfter(String command) throws IOException {
+        Path script = Files.writeString(directory.resolve("qemu-system-script"), """
                 #!/bin/sh
                 case "$*" in
-                *"-name "*) (while kill -0 $$; do sleep 0.1; done; sleep 1) 2> /dev/null & ;;
+                *"-name "*)
+                    %s
+                    ;;
                 esac
                 exec qemu-system-x86_64 "$@"
-                """);
+                """.formatted(command));
         Files.setPosixFilePermissions(script, PosixFilePermissions.fromString("rwxr-xr-x"));
         return script;
     }
