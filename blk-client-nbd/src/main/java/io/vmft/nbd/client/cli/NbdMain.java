@@ -1,11 +1,15 @@
 package io.vmft.nbd.client.cli;
 
 import io.vmft.nbd.client.NbdUri;
+import io.vmft.nbd.client.Transport;
 import java.io.PrintWriter;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
+import java.util.concurrent.TimeUnit;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.RunLast;
 
 /** The command line {@code vmft nbd …}. Ends with 0, 1 if it failed, or 2 if it was called wrongly; failures are one line. */
 @Command(
@@ -32,7 +36,20 @@ public final class NbdMain {
     private NbdMain() {}
 
     public static void main(String[] arguments) {
-        System.exit(commandLine().execute(arguments));
+        System.exit(commandLine().setExecutionStrategy(NbdMain::runOnce).execute(arguments));
+    }
+
+    /** Ends the loops after it: a JVM that exits waits 0.3 s for threads that wait for sockets. */
+    private static int runOnce(ParseResult parsed) {
+        Integer helped = CommandLine.executeHelpRequest(parsed);
+        if (helped != null) {
+            return helped;
+        }
+        try {
+            return new RunLast().execute(parsed);
+        } finally {
+            Transport.LOOPS.shutdownGracefully(0, 0, TimeUnit.SECONDS).awaitUninterruptibly();
+        }
     }
 
     static CommandLine commandLine() {
