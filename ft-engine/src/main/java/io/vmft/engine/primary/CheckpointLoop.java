@@ -100,6 +100,9 @@ final class CheckpointLoop {
     /** Checkpoints that QEMU could not make. */
     private int failuresInARow;
 
+    /** The last that there is no checkpoint of; something of it may still be on its way here. */
+    private long givenUpEpoch;
+
     private boolean saving;
     private boolean committedOnce;
     private long outputSentThrough;
@@ -216,7 +219,7 @@ final class CheckpointLoop {
 
     /** Of an earlier session with the same VM something may still come. */
     private boolean isOurs(long epoch) {
-        return started && epoch == pipeline.openEpoch() - 1;
+        return started && epoch == pipeline.openEpoch() - 1 && epoch != givenUpEpoch;
     }
 
     void paused(long epoch) {
@@ -338,6 +341,7 @@ final class CheckpointLoop {
     private void giveUp(long epoch) {
         if (!ended) {
             standingEpoch = 0;
+            givenUpEpoch = epoch;
             vm.tracker().voidCheckpoint(epoch);
             run(pipeline.saveFailed(epoch));
         }

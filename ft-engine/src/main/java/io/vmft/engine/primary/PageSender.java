@@ -171,7 +171,7 @@ final class PageSender implements AutoCloseable {
             }
             try {
                 send(work.get());
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | Error e) {
                 log.error("{}: pages cannot be compressed, the backup is given up", vm, e);
                 drop.run();
                 onLoop(() -> link.close("pages cannot be compressed: " + e), () -> {});
@@ -213,7 +213,7 @@ final class PageSender implements AutoCloseable {
         ByteBuf payload = link.buffer(PagePacker.maxBytes(chunk.pageCount(), chunk.storedCount()));
         try {
             current.pack(chunk.epoch(), chunk.pageCount(), chunk.pageIndexes(), chunk.pages(), payload);
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             payload.release();
             throw e;
         }

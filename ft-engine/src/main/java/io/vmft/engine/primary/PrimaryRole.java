@@ -469,6 +469,19 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
         }
     }
 
+    /** A VM that runs alone runs on; where something waits for QEMU it would wait for ever. */
+    @Override
+    public void hungUp() {
+        if (session == null && goingSolo == null && stopReason == null) {
+            log.error(
+                    "{}: the connection to QEMU is lost; the guest runs on, and cannot be protected until it was stopped and run again",
+                    context.vm());
+        } else {
+            log.error("{}: the connection to QEMU is lost, ending it", context.vm());
+            vm.kill();
+        }
+    }
+
     @Override
     public void exited(QemuExit exit, boolean guestShutDown) {
         over = true;
@@ -525,6 +538,9 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             asked.completeExceptionally(
                     failure == null ? new EngineException(context.vm() + ": the VM has ended") : failure);
             asked = null;
+        }
+        if (session != null) {
+            session.end("the VM is over here");
         }
         vm.close();
         gone.complete(null);

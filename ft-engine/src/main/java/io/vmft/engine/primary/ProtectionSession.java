@@ -274,8 +274,8 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
             try {
                 first.run();
                 context.handOver(this::synced);
-            } catch (IOException | RuntimeException | InternalError e) {
-                // The second where memory is given back while it is read, the last where its file system is full.
+            } catch (IOException | RuntimeException | Error e) {
+                // Memory may be given back while it is read, or its file system be full.
                 context.handOver(() -> end("first sync failed: " + e.getMessage()));
             } catch (InterruptedException e) {
                 log.debug("{}: first sync was told to stop", context.vm(), e);

@@ -53,7 +53,13 @@ public final class QemuProcess {
         try {
             return started.get();
         } catch (InterruptedException e) {
-            started.thenAccept(QemuProcess::kill);
+            // Nobody would know of it, and the next one would find its files in use.
+            started.thenCompose(late -> {
+                        late.kill();
+                        return late.exited();
+                    })
+                    .handle((gone, failure) -> null)
+                    .join();
             throw e;
         } catch (ExecutionException e) {
             Throwable cause = e.getCause();

@@ -32,6 +32,11 @@ record StandbyVmEvents(Consumer<String> died) implements VmEvents {
     }
 
     @Override
+    public void hungUp() {
+        died.accept("it answers nothing any more");
+    }
+
+    @Override
     public void exited(QemuExit exit, boolean guestShutDown) {
         died.accept(exit.inWords());
     }

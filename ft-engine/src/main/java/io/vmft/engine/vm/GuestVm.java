@@ -59,7 +59,7 @@ public final class GuestVm implements AutoCloseable {
     private static final Duration EXIT_TIMEOUT = Duration.ofSeconds(2);
     private static final Duration RESTORE_TIMEOUT = Duration.ofSeconds(30);
     /** How long a QEMU that has closed its connections counts as about to be gone, if it was not told to end. */
-    private static final Duration ENDING_TIMEOUT = Duration.ofSeconds(5);
+    private static final Duration HUNG_UP_TIMEOUT = Duration.ofSeconds(5);
 
     private static final int SLOT_PAGES = 512;
     private static final int MAX_SLOTS = 128;
@@ -81,6 +81,9 @@ public final class GuestVm implements AutoCloseable {
 
         @Override
         public void networkLost(String why) {}
+
+        @Override
+        public void hungUp() {}
 
         @Override
         public void exited(QemuExit exit, boolean guestShutDown) {}
@@ -112,8 +115,7 @@ public final class GuestVm implements AutoCloseable {
     private boolean quitting;
     private boolean closed;
     private long stoppedAtMicros = -1;
-    /** When {@link #isEnding} first found a connection ended; 0: not yet. */
-    private long hungUpNanos;
+    private boolean hungUp;
 
     private GuestVm(EngineContext context, long generation, boolean waits) {
         this.config = context.config();
@@ -137,7 +139,7 @@ public final class GuestVm implements AutoCloseable {
         GuestVm vm = new GuestVm(context, generation, waits);
         try {
             vm.open(context);
-        } catch (IOException | InterruptedException | RuntimeException e) {
+        } catch (IOException | InterruptedException | RuntimeException | Error e) {
             vm.close();
             throw e;
         }
@@ -190,6 +192,7 @@ public final class GuestVm implements AutoCloseable {
             }
             threads.enlistQemu(started.pid());
         }
+        present(qmp).closed().thenRunAsync(this::hungUp, loop);
         learnLayout(opened);
         if (runtime.incoming()) {
             incoming = IncomingVm.prepare(
@@ -364,21 +367,9 @@ public final class GuestVm implements AutoCloseable {
         return !tracker().isConnected() || present(qmp).isClosed();
     }
 
-    /**
-     * Whether {@link VmEvents#exited} is about to come, and tells more than what fails until then. Not for long if a QEMU that nobody told to end is
-     * still there: that one is broken.
-     */
+    /** Whether {@link VmEvents#exited} is about to come, or {@link VmEvents#hungUp}; either tells more than what fails until then. */
     public boolean isEnding() {
-        if (exit != null) {
-            return true;
-        }
-        if (!isHungUp()) {
-            return false;
-        }
-        if (hungUpNanos == 0) {
-            hungUpNanos = System.nanoTime();
-        }
-        return toldToEnd() || System.nanoTime() - hungUpNanos < ENDING_TIMEOUT.toNanos();
+        return exit != null || isHungUp();
     }
 
     private boolean toldToEnd() {
@@ -445,6 +436,19 @@ public final class GuestVm implements AutoCloseable {
         }
     }
 
+    private void hungUp() {
+        if (!hungUp) {
+            hungUp = true;
+            loop.schedule(this::tellHungUp, HUNG_UP_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
+        }
+    }
+
+    private void tellHungUp() {
+        if (exit == null && !closed && !toldToEnd()) {
+            events.hungUp();
+        }
+    }
+
     private void gateEnded(@Nullable Throwable failure) {
         if (failure != null && !closed && exit == null && !toldToEnd()) {
             networkFailure = String.valueOf(failure.getMessage());
@@ -506,6 +510,7 @@ public final class GuestVm implements AutoCloseable {
                 log.error("{}: lost libvmft: {}", config.name(), cause.getMessage());
                 kill();
             }
+            handOver.accept(GuestVm.this::hungUp);
         }
     }
 }

@@ -24,6 +24,9 @@ public interface VmEvents {
     /** A network card carries no frames any more: its tap was deleted, or its stream broke. */
     void networkLost(String why);
 
+    /** A connection to QEMU ended some seconds ago, and QEMU, which nobody told to end, is still there: it answers nothing any more. */
+    void hungUp();
+
     /** QEMU ended; nothing comes after. */
     void exited(QemuExit exit, boolean guestShutDown);
 }
