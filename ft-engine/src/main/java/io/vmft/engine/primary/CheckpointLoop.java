@@ -323,14 +323,12 @@ final class CheckpointLoop {
     }
 
     private void notSaved(long epoch, Throwable failure) {
-        if (vm.isEnding()) {
-            log.debug("{}: epoch {}: QEMU is ending: {}", context.vm(), epoch, failure.getMessage());
+        if (ended || vm.isEnding()) {
+            log.debug("{}: epoch {}: not saved, it is over: {}", context.vm(), epoch, failure.getMessage());
             giveUp(epoch);
             return;
         }
-        if (!ended) {
-            log.warn("{}: epoch {}: QEMU could not save its state: {}", context.vm(), epoch, failure.getMessage());
-        }
+        log.warn("{}: epoch {}: QEMU could not save its state: {}", context.vm(), epoch, failure.getMessage());
         giveUp(epoch);
         if (!ended && ++failuresInARow == MAX_FAILURES) {
             owner.failed("QEMU cannot save its state: " + failure.getMessage());

@@ -11,7 +11,6 @@ import io.vmft.proto.checkpoint.PagesPayload;
 import java.time.Duration;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.function.IntConsumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -170,31 +169,17 @@ final class PageSender implements AutoCloseable {
                 return;
             }
             try {
-                send(work.get());
+                Packed packed = work.get();
+                // On the loop, in the order of this thread.
+                if (!link.execute(() -> packed(packed)) && packed != null) {
+                    packed.frame().release();
+                }
             } catch (RuntimeException | Error e) {
                 log.error("{}: pages cannot be compressed, the backup is given up", vm, e);
                 drop.run();
-                onLoop(() -> link.close("pages cannot be compressed: " + e), () -> {});
+                link.execute(() -> link.close("pages cannot be compressed: " + e));
             }
         });
-    }
-
-    private void send(@Nullable Packed packed) {
-        onLoop(() -> packed(packed), () -> {
-            if (packed != null) {
-                packed.frame().release();
-            }
-        });
-    }
-
-    /** In the order of the packing thread. */
-    private void onLoop(Runnable task, Runnable ifThereIsNone) {
-        try {
-            link.execute(task);
-        } catch (RejectedExecutionException e) {
-            log.debug("{}: the engine has ended, and with it its loop", vm, e);
-            ifThereIsNone.run();
-        }
     }
 
     private void packed(@Nullable Packed packed) {

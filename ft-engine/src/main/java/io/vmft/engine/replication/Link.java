@@ -16,12 +16,13 @@ import io.vmft.proto.checkpoint.FrameDecoder;
 import io.vmft.proto.checkpoint.FrameEncoder;
 import io.vmft.proto.checkpoint.FrameType;
 import io.vmft.proto.checkpoint.PayloadAllocator;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
  * One connection between two engines. Heartbeats go out when nothing else does; silence for the failure timeout, a damaged frame or a
- * lost connection closes it, and the reason is told once. {@link #send} from any thread; everything else on its event loop.
+ * lost connection closes it, and the reason is told once. {@link #send} and {@link #execute} from any thread; everything else on its event loop.
  */
 public final class Link {
     private final Channel channel;
@@ -60,9 +61,14 @@ public final class Link {
         return send(new Frame(type, epoch, Unpooled.wrappedBuffer(payload)));
     }
 
-    /** Runs something on the event loop. */
-    public void execute(Runnable task) {
-        channel.eventLoop().execute(task);
+    /** Runs something on the event loop; false: not at all, for that has ended, and with it the engine. Any thread. */
+    public boolean execute(Runnable task) {
+        try {
+            channel.eventLoop().execute(task);
+            return true;
+        } catch (RejectedExecutionException e) {
+            return false;
+        }
     }
 
     /** A buffer for a frame's payload. */

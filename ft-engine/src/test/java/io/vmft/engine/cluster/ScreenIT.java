@@ -3,6 +3,7 @@ package io.vmft.engine.cluster;
 import static io.vmft.engine.cluster.TestCluster.ask;
 import static io.vmft.engine.cluster.TestCluster.awaitEpochs;
 import static io.vmft.engine.cluster.TestCluster.awaitProtected;
+import static io.vmft.engine.cluster.TestCluster.killQemu;
 import static io.vmft.engine.cluster.TestCluster.status;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
@@ -122,9 +123,7 @@ class ScreenIT {
     }
 
     private static void takeOver(Engine primary, Engine standby) {
-        ProcessHandle.of(status(primary).path("qemu_pid").asLong())
-                .orElseThrow()
-                .destroyForcibly();
+        killQemu(primary);
         await().atMost(TestCluster.PATIENCE)
                 .until(() -> status(standby).path("role").asText().equals("primary"));
     }

@@ -3,6 +3,7 @@ package io.vmft.engine.cluster;
 import static io.vmft.engine.cluster.TestCluster.ask;
 import static io.vmft.engine.cluster.TestCluster.awaitEpochs;
 import static io.vmft.engine.cluster.TestCluster.awaitProtected;
+import static io.vmft.engine.cluster.TestCluster.killQemu;
 import static io.vmft.engine.cluster.TestCluster.status;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -45,8 +46,7 @@ class TakeOverIT {
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
             awaitEpochs(primary, 20);
-            long pid = status(primary).path("qemu_pid").asLong();
-            ProcessHandle.of(pid).orElseThrow().destroyForcibly();
+            killQemu(primary);
 
             await().atMost(TestCluster.PATIENCE)
                     .until(() -> status(standby).path("role").asText().equals("primary"));
@@ -78,9 +78,7 @@ class TakeOverIT {
             awaitProtected(primary);
             awaitEpochs(primary, 20);
             if (dies) {
-                ProcessHandle.of(status(primary).path("qemu_pid").asLong())
-                        .orElseThrow()
-                        .destroyForcibly();
+                killQemu(primary);
                 await().atMost(TestCluster.PATIENCE)
                         .until(() -> status(standby).path("mode").asText().equals("solo"));
                 assertThat(status(standby).path("role").asText()).isEqualTo("primary");
@@ -113,9 +111,7 @@ class TakeOverIT {
             ask(primary, "pause");
             long stopped = timeStampCounter(cluster.ram("a", "vm1"));
             TimeUnit.SECONDS.sleep(2);
-            ProcessHandle.of(status(primary).path("qemu_pid").asLong())
-                    .orElseThrow()
-                    .destroyForcibly();
+            killQemu(primary);
             await().atMost(TestCluster.PATIENCE).until(() -> timeStampCounter(cluster.ram("b", "vm1")) != stopped);
             Moment after = moment(cluster.ram("b", "vm1"));
             double stoppedNanos = second.nanos + (stopped - second.counter) / ticksPerNano;
@@ -190,8 +186,7 @@ class TakeOverIT {
             link.cut();
             await().atMost(TestCluster.PATIENCE)
                     .until(() -> status(standby).path("state").asText().equals(TAKING_OVER));
-            long pid = status(standby).path("qemu_pid").asLong();
-            ProcessHandle.of(pid).orElseThrow().destroyForcibly();
+            killQemu(standby);
             await().atMost(TestCluster.PATIENCE)
                     .until(() -> !status(standby).path("state").asText().equals(TAKING_OVER));
             storage.lift();

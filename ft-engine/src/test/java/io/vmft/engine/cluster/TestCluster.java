@@ -195,6 +195,11 @@ final class TestCluster implements AutoCloseable {
         }
     }
 
+    /** Ends an engine's QEMU by SIGKILL. */
+    static void killQemu(Engine engine) {
+        ProcessHandle.of(status(engine).path("qemu_pid").asLong()).orElseThrow().destroyForcibly();
+    }
+
     static void awaitProtected(Engine primary) {
         await().atMost(PATIENCE)
                 .until(() -> status(primary).path("mode").asText().equals("protected"));
