@@ -14,6 +14,7 @@ import java.util.List;
  * @param maxInFlight epochs sent but not committed at most; 1 to 16
  * @param heartbeat how often each side says it is alive
  * @param failureTimeout silence after which the other side counts as dead; at least two heartbeats
+ * @param qemuTimeout how long QEMU may take for a command while nothing else keeps it waiting before a protected VM is left to its backup
  * @param standbys where standbys listen, in order of preference; may be empty
  * @param auto protect on the first standby that answers, and again after a takeover, without being asked
  * @param listen where this host listens as a standby; port 0 takes a free one
@@ -28,6 +29,7 @@ public record Protection(
         int maxInFlight,
         Duration heartbeat,
         Duration failureTimeout,
+        Duration qemuTimeout,
         List<HostPort> standbys,
         boolean auto,
         HostPort listen,
@@ -43,6 +45,7 @@ public record Protection(
             2,
             Duration.ofMillis(100),
             Duration.ofSeconds(1),
+            Duration.ofSeconds(10),
             List.of(),
             true,
             new HostPort("0.0.0.0", 4441),
@@ -70,6 +73,10 @@ public record Protection(
                 "failure_timeout",
                 inWords(failureTimeout) + " is not between two heartbeats (" + inWords(heartbeat.multipliedBy(2))
                         + ") and 10m");
+        require(
+                isBetween(qemuTimeout, Duration.ofSeconds(5), Duration.ofHours(1)),
+                "qemu_timeout",
+                inWords(qemuTimeout) + " is not between 5s and 1h");
         require(standbys.size() <= MAX_STANDBYS, "standbys", "more than " + MAX_STANDBYS);
         for (HostPort standby : standbys) {
             require(standby.port() != 0, "standbys", standby + " has port 0; name the port the standby listens on");
@@ -91,6 +98,7 @@ public record Protection(
                 maxInFlight,
                 heartbeat,
                 failureTimeout,
+                qemuTimeout,
                 standbys,
                 auto,
                 listen,

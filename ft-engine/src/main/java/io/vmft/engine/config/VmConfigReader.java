@@ -43,6 +43,7 @@ final class VmConfigReader {
             "max_in_flight",
             "heartbeat",
             "failure_timeout",
+            "qemu_timeout",
             "standbys",
             "auto",
             "listen",
@@ -180,6 +181,7 @@ final class VmConfigReader {
         int maxInFlight = section.get("max_in_flight", fallback.maxInFlight(), Quantity::parseCount);
         var heartbeat = section.get("heartbeat", fallback.heartbeat(), Quantity::parseDuration);
         var failureTimeout = section.get("failure_timeout", fallback.failureTimeout(), Quantity::parseDuration);
+        var qemuTimeout = section.get("qemu_timeout", fallback.qemuTimeout(), Quantity::parseDuration);
         List<HostPort> standbys = section.list("standbys", HostPort::parse);
         boolean auto = section.get("auto", fallback.auto(), Quantity::parseFlag);
         HostPort listen = section.get("listen", fallback.listen(), HostPort::parse);
@@ -193,6 +195,7 @@ final class VmConfigReader {
                 maxInFlight,
                 heartbeat,
                 failureTimeout,
+                qemuTimeout,
                 standbys,
                 auto,
                 listen,

@@ -29,6 +29,7 @@ import io.vmft.proto.checkpoint.Digests;
 import io.vmft.proto.checkpoint.Frame;
 import io.vmft.proto.checkpoint.FrameType;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -53,6 +54,13 @@ final class CheckpointLoop {
         /** The storage host lost what the guest wrote. */
         void dataLost(String message);
 
+        /**
+         * QEMU does not answer, and nothing is known that keeps it.
+         *
+         * @param silence since when; told about once a second from the limit on
+         */
+        void qemuSilent(Duration silence);
+
         /** No checkpoint can be made any more. */
         void failed(String reason);
     }
@@ -63,6 +71,9 @@ final class CheckpointLoop {
     private static final int MAX_FAILURES = 20;
     /** A pre-copy begins early by what the last one took, but by no more than this part of an interval. */
     private static final int PRE_COPY_MAX_SHARE = 4;
+
+    /** The least that memory is read at where all of it is, for an epoch that is to be verified. */
+    private static final long DIGEST_BYTES_PER_SECOND = 256L << 20;
 
     private static final int MAX_OUTPUT_BYTES = 256 << 10;
 
@@ -76,6 +87,7 @@ final class CheckpointLoop {
     private final Owner owner;
     private final CheckpointPipeline pipeline;
     private final PageSender sender;
+    private final Silence silence = new Silence();
     private final Runnable storageConnected;
 
     /** Of the epoch whose pages come now, if it is one to verify. */
@@ -104,6 +116,9 @@ final class CheckpointLoop {
     private long givenUpEpoch;
 
     private boolean saving;
+    /** The one that is saved now, or was last. */
+    private long savedEpoch;
+
     private boolean committedOnce;
     private long outputSentThrough;
     /** Why the block server does not commit, said once; empty: it does. */
@@ -175,6 +190,24 @@ final class CheckpointLoop {
         return committedOnce;
     }
 
+    /**
+     * Looks, about once a second, whether QEMU answers.
+     *
+     * @param storageAnswers whether the block server has answered whatever it was asked since the last look: QEMU may be waiting for it
+     */
+    void look(boolean storageAnswers) {
+        Duration silent = silence.look(
+                System.nanoTime(), !storageAnswers || !context.control().isConnected());
+        Duration limit = context.config().protection().qemuTimeout();
+        if (!ended && silent.compareTo(isToVerify(savedEpoch) ? limit.plus(digesting()) : limit) >= 0) {
+            owner.qemuSilent(silent);
+        }
+    }
+
+    private Duration digesting() {
+        return Duration.ofSeconds(context.config().memoryBytes() / DIGEST_BYTES_PER_SECOND);
+    }
+
     /** What the epochs are, for showing them. */
     CheckpointPipeline epochs() {
         return pipeline;
@@ -237,9 +270,11 @@ final class CheckpointLoop {
             return;
         }
         standingEpoch = pipeline.openEpoch();
+        silence.asked();
         vm.stop()
                 .whenCompleteAsync(
                         (stopped, failure) -> {
+                            silence.answered();
                             if (failure != null) {
                                 owner.failed("QEMU does not stop: " + failure.getMessage());
                             } else if (!ended) {
@@ -250,6 +285,8 @@ final class CheckpointLoop {
     }
 
     void chunk(Chunk chunk) {
+        // A pause lasts as long as it takes to copy all, which a slow link can make very long.
+        silence.heard();
         if (ended || !isOurs(chunk.epoch())) {
             vm.tracker().release(chunk.slot());
             return;
@@ -287,6 +324,8 @@ final class CheckpointLoop {
 
     private void save(long epoch) {
         saving = true;
+        savedEpoch = epoch;
+        silence.asked();
         seals.arm(epoch);
         digests = null;
         long began = System.nanoTime();
@@ -348,6 +387,7 @@ final class CheckpointLoop {
 
     private void awaitDue() {
         saving = false;
+        silence.answered();
         context.loop().schedule(this::tick, untilDue(), TimeUnit.NANOSECONDS);
     }
 

@@ -15,6 +15,7 @@ import io.vmft.kvm.Chunk;
 import io.vmft.kvm.Harvest;
 import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.Mode;
+import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -62,6 +63,9 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     private @Nullable String stopReason;
     private @Nullable String fencedBy;
     private @Nullable String networkFailure;
+    /** Why this host does not run the VM on, which has a backup that can; QEMU is killed, and may take long to be gone. */
+    private @Nullable String leftToBackup;
+
     private @Nullable StorageLoss storageLoss;
     /** From the loss of a backup until the arbiter let the VM go on alone; it stays when that never comes. */
     private @Nullable GoingSolo goingSolo;
@@ -125,7 +129,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             return CompletableFuture.failedFuture(new EngineException(context.vm()
                     + ": cannot be protected, this engine's connection to QEMU is lost; stop the VM and run it again"));
         }
-        if (over || storageLoss != null || goingSolo != null || paused || asked != null) {
+        if (over || leftToBackup != null || storageLoss != null || goingSolo != null || paused || asked != null) {
             return CompletableFuture.failedFuture(new EngineException(
                     context.vm() + ": cannot start to protect now, something else is under way; ask again"));
         }
@@ -189,15 +193,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 context.host(),
                 "primary",
                 mode().toString().toLowerCase(Locale.ROOT),
-                storageLoss != null
-                        ? "storage lost data"
-                        : paused
-                                ? "paused"
-                                : vm.diskTrouble() != null
-                                        ? "stands still: " + vm.diskTrouble()
-                                        : goingSolo != null
-                                                ? "going solo"
-                                                : current == null ? "running" : current.describe(),
+                state(),
                 record.getGeneration(),
                 current == null ? 0 : current.openEpoch(),
                 current == null ? record.getCommittedEpoch() : current.committedEpoch(),
@@ -221,6 +217,22 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 copying(current));
     }
 
+    private String state() {
+        ProtectionSession current = session;
+        if (leftToBackup != null) {
+            return "left to the backup";
+        } else if (storageLoss != null) {
+            return "storage lost data";
+        } else if (paused) {
+            return "paused";
+        } else if (vm.diskTrouble() != null) {
+            return "stands still: " + vm.diskTrouble();
+        } else if (goingSolo != null) {
+            return "going solo";
+        }
+        return current == null ? "running" : current.describe();
+    }
+
     private static EngineStatus.@Nullable Copying copying(@Nullable ProtectionSession current) {
         PageSender.Totals sent = current == null ? null : current.sent();
         return sent == null ? null : new EngineStatus.Copying(sent.dirtyBytes(), sent.sentBytes(), sent.compressing());
@@ -237,8 +249,11 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
 
     /** Once a second: is the VM's data there, is there a standby? */
     private void look() {
-        if (over || storageLoss != null) {
+        if (over || leftToBackup != null || storageLoss != null) {
             return;
+        }
+        if (session != null) {
+            session.look(!looking);
         }
         lookAtRecord();
         autoProtect();
@@ -287,6 +302,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
                 && goingSolo == null
                 && !paused
                 && networkFailure == null
+                && leftToBackup == null
                 && stopReason == null
                 && !vm.isHungUp()) {
             begin(takeNextStandby());
@@ -327,7 +343,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
 
     @Override
     public void fenced(String message) {
-        if (fencedBy == null && !over) {
+        if (fencedBy == null && leftToBackup == null && !over) {
             fencedBy = message;
             stopGoingSolo();
             log.error("{}: it may not run here any more, ending it: {}", context.vm(), message);
@@ -346,7 +362,8 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             log.info("{}: not protected yet: {}; trying on", context.vm(), reason);
         }
         // A QEMU that is ending cannot go on alone; the backup may.
-        if (begun && !over && !vm.isEnding() && fencedBy == null && storageLoss == null && stopReason == null) {
+        boolean goesOn = !over && !vm.isEnding() && leftToBackup == null && fencedBy == null && storageLoss == null;
+        if (begun && goesOn && stopReason == null) {
             goSolo(reason);
         }
     }
@@ -389,7 +406,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
 
     @Override
     public void dataLost(String message) {
-        if (storageLoss != null || over || fencedBy != null) {
+        if (storageLoss != null || over || leftToBackup != null || fencedBy != null) {
             return;
         }
         log.error(
@@ -459,14 +476,40 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
         networkFailure = why;
         ProtectionSession current = session;
         if (current != null && current.isProtected()) {
-            log.error("{}: lost the network, leaving the VM to the backup: {}", context.vm(), why);
-            vm.kill();
+            leaveToBackup(current, "lost the network: " + why);
         } else {
             log.error("{}: lost the network; the guest runs on without it: {}", context.vm(), why);
             if (current != null) {
                 current.end("this host lost the VM's network");
             }
         }
+    }
+
+    /** A backup that has no checkpoint yet waits on, as the guest does. */
+    @Override
+    public void qemuSilent(ProtectionSession from, Duration silence) {
+        if (over || leftToBackup != null || fencedBy != null || storageLoss != null || stopReason != null) {
+            return;
+        }
+        String what = "QEMU has not answered for " + silence.toSeconds() + " s";
+        if (from.isProtected()) {
+            leaveToBackup(from, what);
+        } else {
+            log.warn("{}: {}; the first checkpoint waits for it", context.vm(), what);
+        }
+    }
+
+    /** The backup hears at once that the link is closed; a QEMU that the kernel keeps may be gone much later, or never. */
+    private void leaveToBackup(ProtectionSession from, String why) {
+        log.error(
+                "{}: generation {}: ending the VM here, its backup {} goes on: {}",
+                context.vm(),
+                record.getGeneration(),
+                record.getBackup(),
+                why);
+        leftToBackup = why;
+        vm.kill();
+        from.end(why);
     }
 
     /** A VM that runs alone runs on; where something waits for QEMU it would wait for ever. */
@@ -486,6 +529,10 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     public void exited(QemuExit exit, boolean guestShutDown) {
         over = true;
         stopGoingSolo();
+        if (leftToBackup != null && stopReason == null) {
+            finish(new EngineException(context.vm() + ": left to the backup: " + leftToBackup));
+            return;
+        }
         if (fencedBy != null) {
             finish(new EngineException(context.vm() + ": fenced: " + fencedBy));
             return;

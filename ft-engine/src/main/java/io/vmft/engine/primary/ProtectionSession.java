@@ -27,6 +27,7 @@ import java.io.IOException;
 import java.net.ConnectException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -54,6 +55,9 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
 
         /** The storage host lost what the guest wrote: it must end at once. */
         void dataLost(String message);
+
+        /** QEMU does not answer, as {@link CheckpointLoop.Owner#qemuSilent} says. */
+        void qemuSilent(ProtectionSession session, Duration silence);
 
         /**
          * The session is over; called once, last.
@@ -365,6 +369,18 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
     public void failed(String reason) {
         if (!vm.isEnding()) {
             end(reason);
+        }
+    }
+
+    @Override
+    public void qemuSilent(Duration silence) {
+        owner.qemuSilent(this, silence);
+    }
+
+    /** Looks, about once a second, whether QEMU answers, as {@link CheckpointLoop#look} says. */
+    void look(boolean storageAnswers) {
+        if (checkpoints != null && phase == Phase.CHECKPOINTING) {
+            checkpoints.look(storageAnswers);
         }
     }
 

@@ -61,6 +61,9 @@ public final class GuestVm implements AutoCloseable {
     /** How long a QEMU that has closed its connections counts as about to be gone, if it was not told to end. */
     private static final Duration HUNG_UP_TIMEOUT = Duration.ofSeconds(5);
 
+    /** A QEMU that waits for its disks, or hangs, does not end by itself. */
+    private static final Duration QUIT_TIMEOUT = Duration.ofSeconds(10);
+
     private static final int SLOT_PAGES = 512;
     private static final int MAX_SLOTS = 128;
     /** For memory beside guest RAM: video memory, firmware, option ROMs. Only what there is takes memory. */
@@ -376,13 +379,22 @@ public final class GuestVm implements AutoCloseable {
         return guestShutDown || quitting;
     }
 
-    /** Asks QEMU to end; it flushes its disks. One that cannot be asked is ended at once. */
+    /** Asks QEMU to end; it flushes its disks. One that cannot be asked is ended at once, one that does not end is ended after some seconds. */
     public void quit() {
         if (present(qmp).isClosed()) {
             kill();
-        } else {
-            present(qmp).execute("quit").thenRunAsync(() -> quitting = true, loop);
+            return;
         }
+        present(qmp).execute("quit").thenRunAsync(() -> quitting = true, loop);
+        loop.schedule(
+                () -> {
+                    if (exit == null && !closed) {
+                        log.warn("{}: QEMU does not end, killing it", config.name());
+                        kill();
+                    }
+                },
+                QUIT_TIMEOUT.toMillis(),
+                TimeUnit.MILLISECONDS);
     }
 
     /** Ends QEMU at once and lets nothing more out. */

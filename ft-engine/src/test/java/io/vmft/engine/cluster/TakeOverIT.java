@@ -17,6 +17,7 @@ import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -30,6 +31,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class TakeOverIT {
     private static final long SAME_TIME_NANOS = TimeUnit.MICROSECONDS.toNanos(300);
 
+    private static final Duration SHORTEST_QEMU_TIMEOUT = Duration.ofSeconds(5);
     private static final String TAKING_OVER = "taking over";
 
     @TempDir
@@ -89,6 +91,81 @@ class TakeOverIT {
                 assertThat(status(standby).path("role").asText()).isEqualTo("standby");
             }
         }
+    }
+
+    /** Its connections stay open and its host is well: only that it does not answer tells. */
+    @Test
+    void aQemuThatHangsIsLeftToTheBackup() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Path file = cluster.file("vm1", "tcg", withShortestQemuTimeout(port));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            awaitEpochs(primary, 20);
+            long stopped = stopQemu(primary);
+            await().atMost(TestCluster.PATIENCE)
+                    .until(() -> status(standby).path("role").asText().equals("primary"));
+            assertThat(primary.ended().get(10, TimeUnit.SECONDS))
+                    .isInstanceOf(EngineException.class)
+                    .hasMessageMatching("vm1: left to the backup: QEMU has not answered for \\d+ s");
+            assertThat(ProcessHandle.of(stopped)).isEmpty();
+        }
+    }
+
+    /** It may be waiting for its disk, which is behind the same block server. */
+    @Test
+    void aQemuIsNotBlamedWhileTheBlockServerDoesNotAnswer() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        int port = TestCluster.freePort();
+        try (TestCluster cluster = new TestCluster(directory);
+                SlowProxy storage = new SlowProxy(cluster.controlPort())) {
+            Path file = cluster.fileBehind(storage, "vm1", "tcg", withShortestQemuTimeout(port));
+            Engine primary = cluster.run(file, "a");
+            Engine standby = cluster.standby(file, "b");
+            awaitProtected(primary);
+            awaitEpochs(primary, 20);
+            stopQemu(primary);
+            // First it answers nothing, then its connections are gone too.
+            storage.delay(TestCluster.PATIENCE.toMillis());
+            TimeUnit.MILLISECONDS.sleep(SHORTEST_QEMU_TIMEOUT.toMillis());
+            storage.cut();
+            TimeUnit.MILLISECONDS.sleep(SHORTEST_QEMU_TIMEOUT.toMillis());
+            assertThat(status(primary).path("mode").asText()).isEqualTo("protected");
+            assertThat(status(standby).path("state").asText()).isEqualTo("holding");
+            storage.lift();
+            await().atMost(TestCluster.PATIENCE)
+                    .until(() -> status(standby).path("role").asText().equals("primary"));
+            // Before the proxy goes: an engine ends only when the block server has heard of it.
+            standby.stop("the test ends").join();
+        }
+    }
+
+    @Test
+    void aQemuThatHangsIsKilledWhereTheVmIsToEnd() throws Exception {
+        TestCluster.assumeItCanRun("tcg");
+        try (TestCluster cluster = new TestCluster(directory)) {
+            Engine primary = cluster.run(cluster.file("vm1", "tcg", ""), "a");
+            long stopped = stopQemu(primary);
+            ask(primary, "stop");
+            assertThat(primary.ended().get(10, TimeUnit.SECONDS)).isNull();
+            assertThat(ProcessHandle.of(stopped)).isEmpty();
+        }
+    }
+
+    private static long stopQemu(Engine engine) throws Exception {
+        long pid = status(engine).path("qemu_pid").asLong();
+        assertThat(new ProcessBuilder("kill", "-STOP", String.valueOf(pid))
+                        .start()
+                        .waitFor())
+                .isZero();
+        return pid;
+    }
+
+    private static String withShortestQemuTimeout(int port) {
+        return protection(port)
+                .replace("epoch:", "qemu_timeout: %ds, epoch:".formatted(SHORTEST_QEMU_TIMEOUT.toSeconds()));
     }
 
     /** It is held at a checkpoint for a while, so that the gap is long against what else takes time. */

@@ -61,6 +61,7 @@ final class VmConfigTest {
                   max_in_flight: 3
                   heartbeat: 50ms
                   failure_timeout: 300ms
+                  qemu_timeout: 30s
                   standbys: [10.0.0.2:4441, "[fe80::2]:4441"]
                   auto: false
                   listen: :4442
@@ -99,6 +100,7 @@ final class VmConfigTest {
                                 3,
                                 Duration.ofMillis(50),
                                 Duration.ofMillis(300),
+                                Duration.ofSeconds(30),
                                 List.of(new HostPort("10.0.0.2", 4441), new HostPort("fe80::2", 4441)),
                                 false,
                                 new HostPort("0.0.0.0", 4442),
@@ -161,6 +163,7 @@ final class VmConfigTest {
                 "protection: {epoch: 25}                 | :4: protection.epoch: \"25\" is not a duration",
                 "protection: {epoch: 1m}                 | :4: protection.epoch: 60000ms is not between",
                 "protection: {heartbeat: 1s}             | :4: protection.failure_timeout: 1000ms is not between two heartbeats (2000ms)",
+                "protection: {qemu_timeout: 2s}          | :4: protection.qemu_timeout: 2000ms is not between 5s and 1h",
                 "protection: {standbys: [a:0]}           | :4: protection.standbys: a:0 has port 0",
                 "protection: {auto: maybe}               | :4: protection.auto: \"maybe\" is neither true nor false",
                 "protection: {staging: 1M}               | :4: protection.staging: 1 MiB is not between",
