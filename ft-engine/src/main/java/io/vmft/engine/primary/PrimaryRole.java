@@ -71,6 +71,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     private @Nullable GoingSolo goingSolo;
 
     private boolean looking;
+    private boolean silenceTold;
     private boolean paused;
     private boolean over;
     private final CompletableFuture<Void> gone = new CompletableFuture<>();
@@ -317,6 +318,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     private void begin(HostPort standby) {
         ProtectionSession next = new ProtectionSession(context, vm, standby, record.getGeneration(), stats, this);
         session = next;
+        silenceTold = false;
         next.start();
     }
 
@@ -494,7 +496,8 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
         String what = "QEMU has not answered for " + silence.toSeconds() + " s";
         if (from.isProtected()) {
             leaveToBackup(from, what);
-        } else {
+        } else if (!silenceTold) {
+            silenceTold = true;
             log.warn("{}: {}; the first checkpoint waits for it", context.vm(), what);
         }
     }
