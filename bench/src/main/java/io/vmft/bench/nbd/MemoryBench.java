@@ -39,7 +39,7 @@ public final class MemoryBench implements Bench {
     public List<Result> run(BenchSettings settings, PrintWriter progress) throws IOException, InterruptedException {
         Path folder = Images.folder(settings.folder(), "memory");
         Place place = Place.in(folder, true);
-        Path image = place.image(ServerKind.BLK_SERVER);
+        Path image = place.image();
         Path guarded = folder.resolve(GUARDED + ".img");
         try {
             Images.make(image);

@@ -13,8 +13,8 @@ import java.util.List;
 
 /**
  * Measures blk-server, nbdkit's file plugin, qemu-nbd and nbd-server under fio, and a protected volume of blk-server beside an
- * unprotected one. Every server has an image of its own; in every round each workload meets one server after the other, in an
- * order that rotates, so that whatever else the machine does meets them alike.
+ * unprotected one. All serve the same image, as how one lies in memory makes a difference of up to a sixth; in every round each workload meets one
+ * server after the other, in an order that rotates, so that whatever else the machine does meets them alike.
  */
 public final class NbdBench implements Bench {
     /** A JIT compiler has to see the code run before it is measured. */
@@ -44,9 +44,7 @@ public final class NbdBench implements Bench {
     public List<Result> run(BenchSettings settings, PrintWriter progress) throws IOException, InterruptedException {
         Path folder = Images.folder(settings.folder(), "nbd");
         try {
-            for (ServerKind kind : ServerKind.values()) {
-                Images.make(Place.in(folder, true).image(kind));
-            }
+            Images.make(Place.in(folder, true).image());
             Images.make(guardedImage(folder));
             List<Result> results = new ArrayList<>();
             for (boolean unix : new boolean[] {true, false}) {
@@ -84,7 +82,7 @@ public final class NbdBench implements Bench {
             throws IOException, InterruptedException {
         List<ServerProcess> servers = new ArrayList<>();
         Place place = Place.in(folder, unix);
-        Path image = place.image(ServerKind.BLK_SERVER);
+        Path image = place.image();
         try {
             servers.add(ServerProcess.start(
                     ServerKind.BLK_SERVER,

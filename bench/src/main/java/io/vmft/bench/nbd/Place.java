@@ -20,8 +20,9 @@ record Place(Path folder, boolean unix, int port) {
         }
     }
 
-    Path image(ServerKind kind) {
-        return folder.resolve(kind + ".img");
+    /** The one that all servers of a folder serve. */
+    Path image() {
+        return folder.resolve(ServerKind.EXPORT + ".img");
     }
 
     Path socket(ServerKind kind) {

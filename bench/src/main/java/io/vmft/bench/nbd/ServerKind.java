@@ -12,7 +12,7 @@ enum ServerKind {
     BLK_SERVER("blk-server") {
         @Override
         List<String> command(Place place) throws IOException {
-            return BlkServerCommand.of(place, List.of(EXPORT + "=" + place.image(this)));
+            return BlkServerCommand.of(place, List.of(EXPORT + "=" + place.image()));
         }
     },
     NBDKIT("nbdkit") {
@@ -23,19 +23,21 @@ enum ServerKind {
                     place.unix()
                             ? List.of("-U", place.socket(this).toString())
                             : List.of("-i", Place.HOST, "-p", "" + place.port()));
-            command.addAll(List.of("file", place.image(this).toString()));
+            command.addAll(List.of("file", place.image().toString()));
             return command;
         }
     },
     QEMU_NBD("qemu-nbd") {
         @Override
         List<String> command(Place place) {
-            List<String> command = new ArrayList<>(List.of("qemu-nbd", "-t", "-e", "16", "-x", EXPORT, "-f", "raw"));
+            List<String> command = new ArrayList<>(List.of("qemu-nbd", "-t", "-e", "16", "-x", EXPORT));
             command.addAll(
                     place.unix()
                             ? List.of("-k", place.socket(this).toString())
                             : List.of("-b", Place.HOST, "-p", "" + place.port()));
-            command.addAll(List.of("--cache=writeback", place.image(this).toString()));
+            // Others have the image, too.
+            String image = "driver=raw,file.driver=file,file.locking=off,file.filename=" + place.image();
+            command.addAll(List.of("--cache=writeback", "--image-opts", image));
             return command;
         }
     },
@@ -53,7 +55,7 @@ enum ServerKind {
                     [%s]
                     exportname = %s
                     flush = true
-                    """.formatted(where, EXPORT, place.image(this));
+                    """.formatted(where, EXPORT, place.image());
             Files.writeString(config, text, StandardCharsets.UTF_8);
             return List.of(
                     "nbd-server", "-C", config.toString(), "-p", pidFile(place).toString());
