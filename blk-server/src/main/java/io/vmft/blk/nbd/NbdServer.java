@@ -36,6 +36,12 @@ public final class NbdServer implements AutoCloseable {
 
     private static final int SMALL_RECEIVE_BYTES = 2 << 10;
     private static final int MAX_RECEIVE_BYTES = 256 << 10;
+    /**
+     * What the kernel may hold for a TCP client on this host; it takes twice that. No network has to be filled, and what lies there stays in the
+     * processor's cache until it is read: the megabytes it would grow to do not. Any less, and both sides wait for each other.
+     */
+    private static final int LOCAL_SEND_BYTES = 128 << 10;
+
     private static final Duration GRACE = Duration.ofSeconds(5);
 
     private final NbdTransport transport = NbdTransport.best();
@@ -151,6 +157,9 @@ public final class NbdServer implements AutoCloseable {
             var _ = channel.close();
             return;
         }
+        if (isOnThisHost(channel)) {
+            channel.config().setOption(ChannelOption.SO_SNDBUF, LOCAL_SEND_BYTES);
+        }
         channel.config()
                 .setRecvByteBufAllocator(
                         new AdaptiveRecvByteBufAllocator(SMALL_RECEIVE_BYTES, SMALL_RECEIVE_BYTES, MAX_RECEIVE_BYTES));
@@ -159,6 +168,12 @@ public final class NbdServer implements AutoCloseable {
                 .addLast(decoder)
                 .addLast(new NbdHandshake(exports, limits, memory, threads, pipes, tls, decoder, cutLog))
                 .addLast(new ConnectionGuard(cutLog));
+    }
+
+    private static boolean isOnThisHost(Channel channel) {
+        return channel.localAddress() instanceof InetSocketAddress here
+                && channel.remoteAddress() instanceof InetSocketAddress there
+                && here.getAddress().equals(there.getAddress());
     }
 
     /**
