@@ -7,14 +7,13 @@ import io.grpc.Server;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallExecutorSupplier;
 import io.grpc.netty.NettyServerBuilder;
+import io.vmft.blk.thread.WarmThreads;
 import io.vmft.proto.blk.v1.EpochsGrpc;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
 import java.util.logging.Logger;
@@ -53,14 +52,7 @@ public final class ControlServer implements AutoCloseable {
      */
     public static ControlServer start(InetSocketAddress address, Coordinator coordinator, BindableService... more)
             throws IOException {
-        ThreadPoolExecutor executor = new ThreadPoolExecutor(
-                THREADS,
-                THREADS,
-                30,
-                TimeUnit.SECONDS,
-                new LinkedBlockingQueue<>(),
-                Thread.ofPlatform().name("control-", 0).daemon().factory());
-        executor.allowCoreThreadTimeOut(true);
+        ExecutorService executor = new WarmThreads("control", THREADS);
         try {
             EpochsService epochs = new EpochsService(coordinator);
             NettyServerBuilder builder = NettyServerBuilder.forAddress(address)

@@ -1,28 +1,22 @@
 package io.vmft.blk.nbd;
 
+import io.vmft.blk.thread.WarmThreads;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.ForkJoinPool;
-import java.util.concurrent.ForkJoinTask;
-import java.util.concurrent.ForkJoinWorkerThread;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * The threads on which storage may block. Flushes have their own, so that reads and writes never wait behind them. Their
  * queues are bounded by what connections may have in flight.
  */
 final class StorageThreads implements AutoCloseable {
-    private static final Logger log = LoggerFactory.getLogger(StorageThreads.class);
-
     private final ExecutorService io;
     private final ExecutorService flush;
     private final ExecutorService questions;
 
     StorageThreads(NbdLimits limits) {
         this(
-                new Pool("nbd-io", limits.ioThreads()),
-                new Pool("nbd-flush", limits.flushThreads()),
+                new WarmThreads("nbd-io", limits.ioThreads()),
+                new WarmThreads("nbd-flush", limits.flushThreads()),
                 Executors.newVirtualThreadPerTaskExecutor());
     }
 
@@ -55,37 +49,5 @@ final class StorageThreads implements AutoCloseable {
         questions.close();
         io.close();
         flush.close();
-    }
-
-    /**
-     * Threads of which whichever went idle last goes on first: what it needs is still in its processor's cache, where others would be woken in
-     * turn. Tasks begin about in the order they came, also those given by a task.
-     */
-    private static final class Pool extends ForkJoinPool {
-        private static final boolean FIRST_COME_FIRST_SERVED = true;
-
-        Pool(String name, int threads) {
-            super(
-                    threads,
-                    pool -> {
-                        ForkJoinWorkerThread thread = defaultForkJoinWorkerThreadFactory.newThread(pool);
-                        thread.setName(name + "-" + thread.getPoolIndex());
-                        return thread;
-                    },
-                    null,
-                    FIRST_COME_FIRST_SERVED);
-        }
-
-        /** Also from one of these threads to the back of all: its own queue would keep the others waiting. */
-        @Override
-        public void execute(Runnable task) {
-            externalSubmit(ForkJoinTask.adapt(() -> {
-                try {
-                    task.run();
-                } catch (RuntimeException | Error e) {
-                    log.error("{}: a task failed", Thread.currentThread().getName(), e);
-                }
-            }));
-        }
     }
 }
