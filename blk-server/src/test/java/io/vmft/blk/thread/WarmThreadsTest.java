@@ -83,14 +83,17 @@ class WarmThreadsTest {
                     }
                 });
             }
-            await().during(200, TimeUnit.MILLISECONDS)
-                    .until(() -> threads.getPoolSize() == THREADS && threads.hasQueuedSubmissions());
-            lock.lock();
             try {
-                over.set(true);
-                changed.signalAll();
+                await().during(200, TimeUnit.MILLISECONDS)
+                        .until(() -> threads.getPoolSize() == THREADS && threads.hasQueuedSubmissions());
             } finally {
-                lock.unlock();
+                lock.lock();
+                try {
+                    over.set(true);
+                    changed.signalAll();
+                } finally {
+                    lock.unlock();
+                }
             }
             await().until(() -> !threads.hasQueuedSubmissions());
         }
