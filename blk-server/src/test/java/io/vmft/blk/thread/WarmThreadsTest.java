@@ -8,6 +8,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.Condition;
@@ -30,17 +31,17 @@ class WarmThreadsTest {
                 });
             }
             await().until(() -> all.getCount() == 0 && threads.getActiveThreadCount() == 0);
-            Set<String> used = ConcurrentHashMap.newKeySet();
+            Set<Thread> used = ConcurrentHashMap.newKeySet();
             for (int i = 0; i < 50; i++) {
                 CountDownLatch done = new CountDownLatch(1);
                 threads.execute(() -> {
-                    used.add(Thread.currentThread().getName());
+                    used.add(Thread.currentThread());
                     done.countDown();
                 });
                 done.await();
                 await().pollDelay(1, TimeUnit.MILLISECONDS).until(() -> threads.getActiveThreadCount() == 0);
             }
-            assertThat(used).hasSize(1).allMatch(name -> name.startsWith("test-"));
+            assertThat(used).hasSize(1).allMatch(thread -> thread.getName().matches("test-[0-3]"));
         }
     }
 
@@ -61,6 +62,31 @@ class WarmThreadsTest {
             given.countDown();
             done.await();
             assertThat(order).containsExactly("waited", "given by a task");
+        }
+    }
+
+    /** A fork-join pool serves one queue as long as there is something in it. */
+    @Test
+    void whoAlwaysHasMoreKeepsNobodyWaiting() throws Exception {
+        AtomicBoolean over = new AtomicBoolean();
+        try (WarmThreads threads = new WarmThreads("test", 1)) {
+            Thread busy = Thread.ofPlatform().start(() -> {
+                Semaphore waiting = new Semaphore(10);
+                while (!over.get()) {
+                    waiting.acquireUninterruptibly();
+                    threads.execute(waiting::release);
+                }
+            });
+            try {
+                for (int i = 0; i < 100; i++) {
+                    CountDownLatch done = new CountDownLatch(1);
+                    Thread.ofPlatform().start(() -> threads.execute(done::countDown));
+                    assertThat(done.await(10, TimeUnit.SECONDS)).isTrue();
+                }
+            } finally {
+                over.set(true);
+                busy.join();
+            }
         }
     }
 

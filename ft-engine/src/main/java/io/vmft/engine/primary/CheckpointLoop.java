@@ -32,6 +32,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
@@ -121,6 +122,9 @@ final class CheckpointLoop {
 
     private boolean committedOnce;
     private long outputSentThrough;
+    /** Commits that the block server has not answered: its disks may be what QEMU waits for, too. */
+    private int commitsAsked;
+
     /** Why the block server does not commit, said once; empty: it does. */
     private String commitTrouble = "";
 
@@ -193,11 +197,12 @@ final class CheckpointLoop {
     /**
      * Looks, about once a second, whether QEMU answers.
      *
-     * @param storageAnswers whether the block server has answered whatever it was asked since the last look: QEMU may be waiting for it
+     * @param storageAnswers whether the block server has answered the question of the last look: QEMU may be waiting for it
      */
     void look(boolean storageAnswers) {
-        Duration silent = silence.look(
-                System.nanoTime(), !storageAnswers || !context.control().isConnected());
+        boolean storageWorks =
+                storageAnswers && context.control().isConnected() && commitsAsked == 0 && commitTrouble.isEmpty();
+        Duration silent = silence.look(System.nanoTime(), !storageWorks);
         Duration limit = context.config().protection().qemuTimeout();
         if (!ended && silent.compareTo(isToVerify(savedEpoch) ? limit.plus(digesting()) : limit) >= 0) {
             owner.qemuSilent(silent);
@@ -244,10 +249,22 @@ final class CheckpointLoop {
         return result;
     }
 
-    void resume() {
-        standing = null;
-        standingEpoch = 0;
-        tick();
+    /** Lets the guest go on; completes when it does. */
+    CompletableFuture<Void> resume() {
+        silence.asked(System.nanoTime());
+        return vm.cont()
+                .handleAsync(
+                        (goesOn, failure) -> {
+                            silence.answered();
+                            if (failure != null) {
+                                throw new CompletionException(failure);
+                            }
+                            standing = null;
+                            standingEpoch = 0;
+                            tick();
+                            return null;
+                        },
+                        context.loop());
     }
 
     /** Of an earlier session with the same VM something may still come. */
@@ -270,7 +287,7 @@ final class CheckpointLoop {
             return;
         }
         standingEpoch = pipeline.openEpoch();
-        silence.asked();
+        silence.asked(System.nanoTime());
         vm.stop()
                 .whenCompleteAsync(
                         (stopped, failure) -> {
@@ -286,7 +303,7 @@ final class CheckpointLoop {
 
     void chunk(Chunk chunk) {
         // A pause lasts as long as it takes to copy all, which a slow link can make very long.
-        silence.heard();
+        silence.heard(System.nanoTime());
         if (ended || !isOurs(chunk.epoch())) {
             vm.tracker().release(chunk.slot());
             return;
@@ -325,7 +342,7 @@ final class CheckpointLoop {
     private void save(long epoch) {
         saving = true;
         savedEpoch = epoch;
-        silence.asked();
+        silence.asked(System.nanoTime());
         seals.arm(epoch);
         digests = null;
         long began = System.nanoTime();
@@ -491,10 +508,12 @@ final class CheckpointLoop {
         if (ended) {
             return;
         }
+        commitsAsked++;
         context.control()
                 .commit(context.vm(), generation, epoch)
                 .whenCompleteAsync(
                         (reply, failure) -> {
+                            commitsAsked--;
                             if (ended) {
                                 return;
                             }

@@ -148,7 +148,10 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             return CompletableFuture.failedFuture(new EngineException(context.vm() + ": is paused already"));
         }
         ProtectionSession current = session;
-        if (goingSolo != null || storageLoss != null || (current != null && !current.isProtected())) {
+        if (leftToBackup != null
+                || goingSolo != null
+                || storageLoss != null
+                || (current != null && !current.isProtected())) {
             return CompletableFuture.failedFuture(new EngineException(
                     context.vm() + ": cannot be paused while protection begins or ends; ask again"));
         }
@@ -164,14 +167,10 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             return CompletableFuture.failedFuture(new EngineException(context.vm() + ": is not paused"));
         }
         paused = false;
-        return vm.cont()
-                .thenRunAsync(
-                        () -> {
-                            if (session != null) {
-                                session.checkpoints().resume();
-                            }
-                        },
-                        context.loop());
+        ProtectionSession current = session;
+        return current == null
+                ? vm.cont().thenApply(goesOn -> null)
+                : current.checkpoints().resume();
     }
 
     @Override
@@ -476,6 +475,9 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     @Override
     public void networkLost(String why) {
         networkFailure = why;
+        if (isEndingHere()) {
+            return;
+        }
         ProtectionSession current = session;
         if (current != null && current.isProtected()) {
             leaveToBackup(current, "lost the network: " + why);
@@ -490,7 +492,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     /** A backup that has no checkpoint yet waits on, as the guest does. */
     @Override
     public void qemuSilent(ProtectionSession from, Duration silence) {
-        if (over || leftToBackup != null || fencedBy != null || storageLoss != null || stopReason != null) {
+        if (isEndingHere()) {
             return;
         }
         String what = "QEMU has not answered for " + silence.toSeconds() + " s";
@@ -500,6 +502,10 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             silenceTold = true;
             log.warn("{}: {}; the first checkpoint waits for it", context.vm(), what);
         }
+    }
+
+    private boolean isEndingHere() {
+        return over || leftToBackup != null || fencedBy != null || storageLoss != null || stopReason != null;
     }
 
     /** The backup hears at once that the link is closed; a QEMU that the kernel keeps may be gone much later, or never. */
@@ -518,7 +524,13 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     /** A VM that runs alone runs on; where something waits for QEMU it would wait for ever. */
     @Override
     public void hungUp() {
-        if (session == null && goingSolo == null && stopReason == null) {
+        ProtectionSession current = session;
+        if (leftToBackup != null) {
+            return;
+        }
+        if (current != null && current.isProtected() && !isEndingHere()) {
+            leaveToBackup(current, "the connection to QEMU is lost");
+        } else if (session == null && goingSolo == null && stopReason == null) {
             log.error(
                     "{}: the connection to QEMU is lost; the guest runs on, and cannot be protected until it was stopped and run again",
                     context.vm());
@@ -532,8 +544,8 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     public void exited(QemuExit exit, boolean guestShutDown) {
         over = true;
         stopGoingSolo();
-        if (leftToBackup != null && stopReason == null) {
-            finish(new EngineException(context.vm() + ": left to the backup: " + leftToBackup));
+        if (leftToBackup != null && stopReason == null && !guestShutDown) {
+            finish(new EngineException(context.vm() + ": left to the backup: " + leftToBackup + "; " + exit.inWords()));
             return;
         }
         if (fencedBy != null) {

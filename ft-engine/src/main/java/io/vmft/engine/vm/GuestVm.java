@@ -385,7 +385,8 @@ public final class GuestVm implements AutoCloseable {
             kill();
             return;
         }
-        present(qmp).execute("quit").thenRunAsync(() -> quitting = true, loop);
+        quitting = true;
+        var _ = present(qmp).execute("quit");
         loop.schedule(
                 () -> {
                     if (exit == null && !closed) {

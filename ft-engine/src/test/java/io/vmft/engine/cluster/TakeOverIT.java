@@ -109,7 +109,7 @@ class TakeOverIT {
                     .until(() -> status(standby).path("role").asText().equals("primary"));
             assertThat(primary.ended().get(10, TimeUnit.SECONDS))
                     .isInstanceOf(EngineException.class)
-                    .hasMessageMatching("vm1: left to the backup: QEMU has not answered for \\d+ s");
+                    .hasMessageMatching("vm1: left to the backup: QEMU has not answered for \\d+ s; .*signal 9.*");
             assertThat(ProcessHandle.of(stopped)).isEmpty();
         }
     }

@@ -28,7 +28,7 @@ class SilenceTest {
 
     @Test
     void silenceGrowsUntilTheAnswer() {
-        silence.asked();
+        silence.asked(nowNanos);
         assertThat(lookAfter(SECOND, false)).isEqualTo(SECOND);
         assertThat(lookAfter(SECOND, false)).isEqualTo(SECOND.multipliedBy(2));
         silence.answered();
@@ -36,33 +36,67 @@ class SilenceTest {
     }
 
     @Test
+    void itBeginsWithTheCommandAndNotWithTheLookBefore() {
+        nowNanos += SECOND.toNanos();
+        silence.asked(nowNanos);
+        assertThat(lookAfter(SECOND, false)).isEqualTo(SECOND);
+    }
+
+    @Test
     void aSignOfLifeBeginsItAnew() {
-        silence.asked();
+        silence.asked(nowNanos);
         lookAfter(SECOND, false);
-        silence.heard();
+        nowNanos += SECOND.toNanos();
+        silence.heard(nowNanos);
         assertThat(lookAfter(SECOND, false)).isEqualTo(SECOND);
     }
 
     @Test
     void eachCommandHasItsOwn() {
-        silence.asked();
+        silence.asked(nowNanos);
         lookAfter(SECOND, false);
         silence.answered();
-        silence.asked();
+        silence.asked(nowNanos);
         assertThat(lookAfter(SECOND, false)).isEqualTo(SECOND);
     }
 
     @Test
-    void whatIsMissingElsewhereBeginsItAnew() {
-        silence.asked();
+    void whatIsMissingElsewhereBeginsItAnewAfterAsLongAgain() {
+        silence.asked(nowNanos);
         lookAfter(SECOND, false);
         assertThat(lookAfter(SECOND, true)).isZero();
+        assertThat(lookAfter(SECOND, true)).isZero();
+        assertThat(lookAfter(SECOND, false)).isZero();
+        assertThat(lookAfter(SECOND, false)).isZero();
+        assertThat(lookAfter(SECOND, false)).isEqualTo(SECOND);
+    }
+
+    @Test
+    void whatWasMissingBeforeTheCommandCountsUntilAnAnswer() {
+        lookAfter(SECOND, true);
+        silence.asked(nowNanos);
+        assertThat(lookAfter(SECOND, false)).isZero();
+        assertThat(lookAfter(SECOND, false)).isEqualTo(SECOND);
+        silence.answered();
+        silence.asked(nowNanos);
+        assertThat(lookAfter(SECOND, false)).isEqualTo(SECOND);
+    }
+
+    @Test
+    void aLongOutageExcusesNoLongerThanTcpWaits() {
+        for (int i = 0; i < 1000; i++) {
+            lookAfter(SECOND, true);
+        }
+        silence.asked(nowNanos);
+        for (long i = 0; i < Silence.MAX_CREDIT.toSeconds(); i++) {
+            assertThat(lookAfter(SECOND, false)).isZero();
+        }
         assertThat(lookAfter(SECOND, false)).isEqualTo(SECOND);
     }
 
     @Test
     void anEngineThatStoodStillItselfCountsLittleOfThat() {
-        silence.asked();
+        silence.asked(nowNanos);
         assertThat(lookAfter(Duration.ofHours(1), false)).isEqualTo(Silence.MAX_STEP);
     }
 }
