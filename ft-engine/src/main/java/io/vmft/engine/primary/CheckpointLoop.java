@@ -117,9 +117,6 @@ final class CheckpointLoop {
     private long givenUpEpoch;
 
     private boolean saving;
-    /** The one that is saved now, or was last. */
-    private long savedEpoch;
-
     private boolean committedOnce;
     private long outputSentThrough;
     /** Commits that the block server has not answered: its disks may be what QEMU waits for, too. */
@@ -204,7 +201,7 @@ final class CheckpointLoop {
                 storageAnswers && context.control().isConnected() && commitsAsked == 0 && commitTrouble.isEmpty();
         Duration silent = silence.look(System.nanoTime(), !storageWorks);
         Duration limit = context.config().protection().qemuTimeout();
-        if (!ended && silent.compareTo(isToVerify(savedEpoch) ? limit.plus(digesting()) : limit) >= 0) {
+        if (!ended && silent.compareTo(isToVerify(pipeline.openEpoch() - 1) ? limit.plus(digesting()) : limit) >= 0) {
             owner.qemuSilent(silent);
         }
     }
@@ -341,7 +338,6 @@ final class CheckpointLoop {
 
     private void save(long epoch) {
         saving = true;
-        savedEpoch = epoch;
         silence.asked(System.nanoTime());
         seals.arm(epoch);
         digests = null;

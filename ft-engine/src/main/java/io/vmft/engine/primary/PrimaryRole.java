@@ -363,8 +363,7 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
             log.info("{}: not protected yet: {}; trying on", context.vm(), reason);
         }
         // A QEMU that is ending cannot go on alone; the backup may.
-        boolean goesOn = !over && !vm.isEnding() && leftToBackup == null && fencedBy == null && storageLoss == null;
-        if (begun && goesOn && stopReason == null) {
+        if (begun && !isEndingHere() && !vm.isEnding()) {
             goSolo(reason);
         }
     }
