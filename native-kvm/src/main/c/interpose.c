@@ -9,6 +9,7 @@
 #include "pagemap.h"
 #include "process.h"
 #include "ram.h"
+#include "readahead.h"
 #include "reconnect.h"
 #include "sys.h"
 #include "vmft.h"
@@ -163,6 +164,7 @@ EXPORT int __openat64_2(int dirfd, const char *path, int flags) {
 
 EXPORT int close(int fd) {
     bool pause_ends = process_guarded() && checkpoint_is_state(fd);
+    readahead_closing(fd);
     int r = sys_close(fd);
     if (pause_ends) {
         checkpoint_closed();
@@ -230,4 +232,17 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length) {
 
 EXPORT unsigned sleep(unsigned seconds) {
     return process_guarded() ? reconnect_sleep(seconds) : sys_sleep(seconds);
+}
+
+EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_millis) {
+    return (int)as_libc(
+        process_guarded() ? readahead_poll(fds, count, timeout_millis) : sys_poll(fds, count, timeout_millis));
+}
+
+EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
+    return as_libc(process_guarded() ? readahead_recvmsg(fd, message, flags) : sys_recvmsg(fd, message, flags));
+}
+
+EXPORT ssize_t write(int fd, const void *buffer, size_t bytes) {
+    return as_libc(process_guarded() ? readahead_write(fd, buffer, bytes) : sys_write(fd, buffer, bytes));
 }

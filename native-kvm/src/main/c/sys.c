@@ -45,6 +45,18 @@ int sys_connect(int fd, const struct sockaddr *address, socklen_t length) {
     return (int)result(syscall(SYS_connect, fd, address, length));
 }
 
+int sys_poll(struct pollfd *fds, nfds_t count, int timeout_millis) {
+    return (int)result(syscall(SYS_poll, fds, count, timeout_millis));
+}
+
+ssize_t sys_write(int fd, const void *buffer, size_t bytes) {
+    return result(syscall(SYS_write, fd, buffer, bytes));
+}
+
+ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags) {
+    return result(syscall(SYS_recvmsg, fd, message, flags));
+}
+
 unsigned sys_sleep(unsigned seconds) {
     struct timespec left = {.tv_sec = seconds};
     return clock_nanosleep(CLOCK_REALTIME, 0, &left, &left) == EINTR ? (unsigned)left.tv_sec + (left.tv_nsec > 0) : 0;

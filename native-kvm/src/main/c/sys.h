@@ -5,6 +5,7 @@
 #ifndef VMFT_SYS_H
 #define VMFT_SYS_H
 
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -18,6 +19,9 @@ int sys_madvise(void *addr, size_t length, int advice);
 int sys_munmap(void *addr, size_t length);
 int sys_mlock_on_fault(const void *addr, size_t length);
 int sys_connect(int fd, const struct sockaddr *address, socklen_t length);
+int sys_poll(struct pollfd *fds, nfds_t count, int timeout_millis);
+ssize_t sys_write(int fd, const void *buffer, size_t bytes);
+ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags);
 unsigned sys_sleep(unsigned seconds); /* what is left of them when a signal came */
 uint64_t sys_now_nanos(void); /* CLOCK_MONOTONIC */
 

@@ -12,8 +12,8 @@
 #define VMFT_ABI 5u
 #define VMFT_PAGE_BYTES 4096u
 /*
- * The file name given to QEMU's xen-save-devices-state: the library opens the state file in its place. Short, for QEMU reads its commands
- * byte by byte, some 10 us each; and one that nothing else opens to write, nor QEMU without the library.
+ * The file name given to QEMU's xen-save-devices-state: the library opens the state file in its place. Short, for QEMU takes its commands
+ * byte by byte; and one that nothing else opens to write, nor QEMU without the library.
  */
 #define VMFT_STATE_NAME "/"
 #define VMFT_MAX_SLOTS 128u

@@ -409,6 +409,29 @@ class TrackerIT {
         public void disconnected(@org.jspecify.annotations.Nullable Throwable cause) {}
     }
 
+    /** By itself QEMU takes a byte at a time and wakes itself four times for each. */
+    @Test
+    void commandsAreReadAhead() throws IOException {
+        try (Rig rig = new Rig(TestMachine.TCG)) {
+            Path counters = Path.of("/proc", Long.toString(rig.qemu.process.pid()), "io");
+            Assumptions.assumeTrue(
+                    Files.isReadable(counters), "SKIPPED: the kernel does not count calls: no " + counters);
+            String command = "{\"execute\":\"query-status\"}" + " ".repeat(400);
+            long before = writeCalls(counters);
+            for (int i = 0; i < 50; i++) {
+                assertThat(rig.qemu.execute(command)).contains("running");
+            }
+            assertThat(writeCalls(counters) - before).isLessThan(50L * command.length());
+        }
+    }
+
+    private static long writeCalls(Path counters) throws IOException {
+        return Files.readAllLines(counters).stream()
+                .filter(line -> line.startsWith("syscw: "))
+                .mapToLong(line -> Long.parseLong(line.substring("syscw: ".length())))
+                .sum();
+    }
+
     @Test
     void memoryAndProcessorsCannotBeAddedToARunningMachine() throws Exception {
         try (Rig rig = new Rig(TestMachine.TCG)) {
