@@ -239,6 +239,11 @@ EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_millis) {
         process_guarded() ? readahead_poll(fds, count, timeout_millis) : sys_poll(fds, count, timeout_millis));
 }
 
+EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
+    return (int)as_libc(
+        process_guarded() ? readahead_ppoll(fds, count, timeout, mask) : sys_ppoll(fds, count, timeout, mask));
+}
+
 EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     return as_libc(process_guarded() ? readahead_recvmsg(fd, message, flags) : sys_recvmsg(fd, message, flags));
 }

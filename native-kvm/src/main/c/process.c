@@ -23,6 +23,10 @@ bool process_guarded(void) {
     return guarded;
 }
 
+pid_t process_engine(void) {
+    return engine;
+}
+
 static bool is_qemu(void) {
     char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);

@@ -3,8 +3,12 @@
 #define VMFT_PROCESS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* False in every other process, and before the library's start is done. */
 bool process_guarded(void);
+
+/* The engine's process id, in a guarded process. */
+pid_t process_engine(void);
 
 #endif

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "readahead.h"
 
+#include "process.h"
 #include "sys.h"
 
 #include <stdatomic.h>
@@ -11,15 +12,16 @@
 #include <unistd.h>
 
 /* More than a command of an epoch has; a longer one takes some turns. */
-#define BYTES_AHEAD 512u
+#define BYTES_AHEAD 128u
 /* A monitor's thread waits for its socket and two eventfds. */
 #define MAX_WAITED 8u
 
-/* Of which socket a thread has bytes; -1: no thread has any, or it was closed. */
-static atomic_int ahead_fd = -1;
-/* The eventfd to which that thread's wake-ups are put off; -1: none was yet, or it was closed. */
+/* The engine's socket, once it was read and until it is closed. */
+static atomic_int monitor_fd = -1;
+/* To which eventfd wake-ups are put off, once one was and until it is closed. */
 static atomic_int wake_fd = -1;
 
+/* Bytes of this thread's. */
 static _Thread_local struct {
     int fd; /* -1: it has none */
     uint8_t bytes[BYTES_AHEAD];
@@ -29,11 +31,8 @@ static _Thread_local struct {
     uint64_t put_off;
 } mine = {.fd = -1};
 
-/* What this thread's last poll waited for, and which of it can be read. */
-static _Thread_local struct {
-    int fd;
-    bool told;
-} waited[MAX_WAITED];
+/* What this thread's last poll asked for. */
+static _Thread_local int waited[MAX_WAITED];
 static _Thread_local unsigned waited_count;
 
 static void wake_now(void) {
@@ -46,7 +45,7 @@ static void wake_now(void) {
 }
 
 static bool has_bytes(void) {
-    if (mine.fd >= 0 && mine.fd != atomic_load(&ahead_fd)) {
+    if (mine.fd >= 0 && mine.fd != atomic_load(&monitor_fd)) {
         /* Closed. */
         mine.fd = -1;
         wake_now();
@@ -54,29 +53,48 @@ static bool has_bytes(void) {
     return mine.fd >= 0;
 }
 
+/* Whether there is more for one who asks for this; 0: the kernel is to be asked. */
 static int say_there_is_more(struct pollfd *fds, nfds_t count) {
+    if (!has_bytes()) {
+        return 0;
+    }
     int ready = 0;
     for (nfds_t i = 0; i < count; i++) {
         fds[i].revents = fds[i].fd == mine.fd ? fds[i].events & POLLIN : 0;
         ready += fds[i].revents != 0;
     }
+    if (ready == 0) {
+        wake_now();
+    }
     return ready;
 }
 
-int readahead_poll(struct pollfd *fds, nfds_t count, int timeout_millis) {
-    if (has_bytes()) {
-        int ready = say_there_is_more(fds, count);
-        if (ready > 0) {
-            return ready;
-        }
-        wake_now();
-    }
-    int ready = sys_poll(fds, count, timeout_millis);
+static void remember(const struct pollfd *fds, nfds_t count) {
     waited_count = 0;
     for (nfds_t i = 0; i < count && waited_count < MAX_WAITED; i++) {
         if ((fds[i].events & POLLIN) != 0) {
-            waited[waited_count].fd = fds[i].fd;
-            waited[waited_count++].told = ready > 0 && (fds[i].revents & POLLIN) != 0;
+            waited[waited_count++] = fds[i].fd;
+        }
+    }
+}
+
+int readahead_poll(struct pollfd *fds, nfds_t count, int timeout_millis) {
+    int ready = say_there_is_more(fds, count);
+    if (ready == 0) {
+        ready = sys_poll(fds, count, timeout_millis);
+        if (ready >= 0) {
+            remember(fds, count);
+        }
+    }
+    return ready;
+}
+
+int readahead_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
+    int ready = say_there_is_more(fds, count);
+    if (ready == 0) {
+        ready = sys_ppoll(fds, count, timeout, mask);
+        if (ready >= 0) {
+            remember(fds, count);
         }
     }
     return ready;
@@ -85,21 +103,23 @@ int readahead_poll(struct pollfd *fds, nfds_t count, int timeout_millis) {
 static bool waits_for(int fd) {
     bool found = false;
     for (unsigned i = 0; i < waited_count; i++) {
-        found |= waited[i].fd == fd;
+        found |= waited[i] == fd;
     }
     return found;
 }
 
-/* Only once: afterwards there may be nothing any more. */
-static bool was_told_of(int fd) {
-    bool found = false;
-    for (unsigned i = 0; i < waited_count; i++) {
-        if (waited[i].fd == fd) {
-            found |= waited[i].told;
-            waited[i].told = false;
-        }
+static bool is_engines(int fd) {
+    int known = atomic_load(&monitor_fd);
+    if (known >= 0) {
+        return fd == known;
     }
-    return found;
+    struct ucred peer;
+    socklen_t peer_bytes = sizeof peer;
+    int type;
+    socklen_t type_bytes = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes) == 0 && type == SOCK_STREAM
+        && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0 && peer.pid == process_engine()
+        && atomic_compare_exchange_strong(&monitor_fd, &known, fd);
 }
 
 static ssize_t receive_ahead(int fd, struct msghdr *message, int flags) {
@@ -108,18 +128,17 @@ static ssize_t receive_ahead(int fd, struct msghdr *message, int flags) {
     wider.msg_iov = parts;
     wider.msg_iovlen = 2;
     ssize_t received = sys_recvmsg(fd, &wider, flags);
+    if (received < 0) {
+        return received;
+    }
+    message->msg_namelen = wider.msg_namelen;
+    message->msg_controllen = wider.msg_controllen;
+    message->msg_flags = wider.msg_flags;
     if (received > 1) {
         mine.fd = fd;
         mine.from = 0;
         mine.to = (size_t)received - 1;
         received = 1;
-    } else {
-        atomic_store(&ahead_fd, -1);
-    }
-    if (received >= 0) {
-        message->msg_namelen = wider.msg_namelen;
-        message->msg_controllen = wider.msg_controllen;
-        message->msg_flags = wider.msg_flags;
     }
     return received;
 }
@@ -142,7 +161,6 @@ static ssize_t hand_out(struct msghdr *message, int flags) {
     mine.from = at;
     if (at == mine.to) {
         mine.fd = -1;
-        atomic_store(&ahead_fd, -1);
         wake_now();
     }
     return handed_out;
@@ -154,11 +172,8 @@ ssize_t readahead_recvmsg(int fd, struct msghdr *message, int flags) {
     }
     bool single_byte = message->msg_iovlen == 1 && message->msg_iov->iov_len == 1;
     bool plain = (flags & ~(MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) == 0;
-    int none = -1;
-    if (single_byte && plain && was_told_of(fd) && atomic_compare_exchange_strong(&ahead_fd, &none, fd)) {
-        return receive_ahead(fd, message, flags);
-    }
-    return sys_recvmsg(fd, message, flags);
+    return single_byte && plain && mine.fd < 0 && waits_for(fd) && is_engines(fd) ? receive_ahead(fd, message, flags)
+                                                                                  : sys_recvmsg(fd, message, flags);
 }
 
 static bool is_eventfd(int fd) {
@@ -170,15 +185,14 @@ static bool is_eventfd(int fd) {
     return length == sizeof eventfd - 1 && memcmp(target, eventfd, sizeof eventfd - 1) == 0;
 }
 
+static bool is_own_wake_up(int fd) {
+    int known = atomic_load(&wake_fd);
+    return known >= 0 ? fd == known
+                      : waits_for(fd) && is_eventfd(fd) && atomic_compare_exchange_strong(&wake_fd, &known, fd);
+}
+
 ssize_t readahead_write(int fd, const void *buffer, size_t bytes) {
-    if (bytes != sizeof mine.put_off || !has_bytes() || !waits_for(fd)) {
-        return sys_write(fd, buffer, bytes);
-    }
-    int none = -1;
-    if (atomic_load(&wake_fd) == none && is_eventfd(fd)) {
-        atomic_compare_exchange_strong(&wake_fd, &none, fd);
-    }
-    if (fd != atomic_load(&wake_fd)) {
+    if (bytes != sizeof mine.put_off || !has_bytes() || !is_own_wake_up(fd)) {
         return sys_write(fd, buffer, bytes);
     }
     uint64_t value;
@@ -189,7 +203,7 @@ ssize_t readahead_write(int fd, const void *buffer, size_t bytes) {
 
 void readahead_closing(int fd) {
     int closing = fd;
-    atomic_compare_exchange_strong(&ahead_fd, &closing, -1);
+    atomic_compare_exchange_strong(&monitor_fd, &closing, -1);
     closing = fd;
     atomic_compare_exchange_strong(&wake_fd, &closing, -1);
 }

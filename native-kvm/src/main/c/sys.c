@@ -49,6 +49,12 @@ int sys_poll(struct pollfd *fds, nfds_t count, int timeout_millis) {
     return (int)result(syscall(SYS_poll, fds, count, timeout_millis));
 }
 
+int sys_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
+    /* The kernel writes what is left of it there. */
+    struct timespec left = timeout == NULL ? (struct timespec){0} : *timeout;
+    return (int)result(syscall(SYS_ppoll, fds, count, timeout == NULL ? NULL : &left, mask, _NSIG / 8));
+}
+
 ssize_t sys_write(int fd, const void *buffer, size_t bytes) {
     return result(syscall(SYS_write, fd, buffer, bytes));
 }

@@ -6,10 +6,12 @@
 #define VMFT_SYS_H
 
 #include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <time.h>
 
 long sys_ioctl(int fd, unsigned long request, void *arg);
 void *sys_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset); /* MAP_FAILED and errno */
@@ -20,6 +22,7 @@ int sys_munmap(void *addr, size_t length);
 int sys_mlock_on_fault(const void *addr, size_t length);
 int sys_connect(int fd, const struct sockaddr *address, socklen_t length);
 int sys_poll(struct pollfd *fds, nfds_t count, int timeout_millis);
+int sys_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask);
 ssize_t sys_write(int fd, const void *buffer, size_t bytes);
 ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags);
 unsigned sys_sleep(unsigned seconds); /* what is left of them when a signal came */

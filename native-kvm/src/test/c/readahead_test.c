@@ -1,6 +1,7 @@
 /* Real sockets and eventfds under the functions; only what they ask the kernel for is counted, in this file's sys_ functions. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "process.h"
 #include "readahead.h"
 #include "sys.h"
 
@@ -12,6 +13,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+static pid_t engine;
+
+pid_t process_engine(void) {
+    return engine;
+}
+
 static unsigned polls;
 static unsigned receives;
 static unsigned writes;
@@ -19,6 +26,12 @@ static unsigned writes;
 int sys_poll(struct pollfd *fds, nfds_t count, int timeout_millis) {
     polls++;
     int ready = poll(fds, count, timeout_millis);
+    return ready < 0 ? -errno : ready;
+}
+
+int sys_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
+    polls++;
+    int ready = ppoll(fds, count, timeout, mask);
     return ready < 0 ? -errno : ready;
 }
 
@@ -44,6 +57,7 @@ static void open_all(void) {
     ours = pair[0];
     theirs = pair[1];
     wakeup = eventfd(0, EFD_NONBLOCK);
+    engine = getpid();
     polls = receives = writes = 0;
 }
 
@@ -62,12 +76,17 @@ static void send_text(const char *text) {
     CHECK(write(theirs, text, strlen(text)) == (ssize_t)strlen(text));
 }
 
-/* What a monitor's thread waits for; returns what it is told of: 1 the socket, 2 the wake-up. */
+/* GLib waits with the one or with the other, depending on its version. */
+static bool with_ppoll;
+
+/* What a monitor's thread waits for, its socket once more for its end; returns what it is told of: 1 the socket, 2 the wake-up. */
 static int wait_for_both(void) {
-    struct pollfd fds[] = {{.fd = ours, .events = POLLIN}, {.fd = wakeup, .events = POLLIN}};
-    int ready = readahead_poll(fds, 2, 0);
-    CHECK(ready == (fds[0].revents != 0) + (fds[1].revents != 0));
-    return (fds[0].revents & POLLIN ? 1 : 0) + (fds[1].revents & POLLIN ? 2 : 0);
+    struct pollfd fds[] = {
+        {.fd = ours, .events = 0}, {.fd = ours, .events = POLLIN}, {.fd = wakeup, .events = POLLIN}};
+    struct timespec at_once = {0};
+    int ready = with_ppoll ? readahead_ppoll(fds, 3, &at_once, NULL) : readahead_poll(fds, 3, 0);
+    CHECK(ready == (fds[0].revents != 0) + (fds[1].revents != 0) + (fds[2].revents != 0));
+    return (fds[1].revents & POLLIN ? 1 : 0) + (fds[2].revents & POLLIN ? 2 : 0);
 }
 
 static ssize_t receive(void *to, size_t bytes, int flags) {
@@ -124,23 +143,61 @@ static void one_call_takes_all(void) {
     close_all();
 }
 
+/* Each test's threads are new: nothing was waited for. */
+static void *take_one(void *argument) {
+    char *c = argument;
+    CHECK(receive(c, 1, 0) == 1);
+    return NULL;
+}
+
 /* Who waits by other means would not hear of what was taken. */
-static void nothing_is_taken_untold(void) {
+static void nothing_is_taken_of_what_is_not_polled(void) {
     open_all();
     send_text("abcdef");
     char c;
-    CHECK(receive(&c, 1, 0) == 1 && c == 'a' && left_in_kernel() == 5);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, take_one, &c) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(c == 'a' && left_in_kernel() == 5);
     CHECK(wait_for_both() == 1);
     char two[2];
     CHECK(receive(two, 2, 0) == 2 && left_in_kernel() == 3);
     CHECK(wait_for_both() == 1);
     CHECK(receive(&c, 1, MSG_PEEK) == 1 && c == 'd' && left_in_kernel() == 3);
     CHECK(next() == 'd' && left_in_kernel() == 0);
-    /* Whole reads, and peeks, of what was taken. */
+    /* Longer reads, and peeks, of what was taken. */
     CHECK(receive(two, 2, MSG_PEEK) == 2 && two[0] == 'e');
     char more[9];
     CHECK(receive(more, sizeof more, 0) == 2 && memcmp(more, "ef", 2) == 0);
     CHECK(receive(&c, 1, 0) == -EAGAIN);
+    close_all();
+}
+
+static void others_sockets_are_left_alone(void) {
+    open_all();
+    engine = getppid();
+    send_text("abc");
+    CHECK(next() == 'a' && left_in_kernel() == 2);
+    engine = getpid();
+    CHECK(next() == 'b' && left_in_kernel() == 0);
+    /* A second one, while the first is there. */
+    int first = ours;
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    CHECK(write(pair[1], "xy", 2) == 2);
+    ours = pair[0];
+    CHECK(next() == 'x' && left_in_kernel() == 1);
+    close_ours(ours);
+    CHECK(close(pair[1]) == 0);
+    /* Messages have ends. */
+    ours = first;
+    CHECK(next() == 'c');
+    close_ours(ours);
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) == 0);
+    ours = pair[0];
+    CHECK(write(pair[1], "12", 2) == 2 && write(pair[1], "3", 1) == 1);
+    CHECK(next() == '1' && next() == '3');
+    CHECK(close(pair[1]) == 0);
     close_all();
 }
 
@@ -202,14 +259,25 @@ static void other_writes_are_not(void) {
     close_all();
 }
 
+static void *close_from_elsewhere(void *argument) {
+    close_ours(*(int *)argument);
+    return NULL;
+}
+
 /* The number of a closed socket is given to another at once. */
-static void a_closed_socket_leaves_nothing(void) {
+static void a_closed_socket_leaves_nothing(bool elsewhere) {
     open_all();
     send_text("abc");
     CHECK(next() == 'a');
     wake(9);
     int number = ours;
-    close_ours(ours);
+    if (elsewhere) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, close_from_elsewhere, &number) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+    } else {
+        close_ours(ours);
+    }
     int pair[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
     CHECK(pair[0] == number);
@@ -279,10 +347,15 @@ static void descriptors_come_along(void) {
 
 int main(void) {
     one_call_takes_all();
-    nothing_is_taken_untold();
+    nothing_is_taken_of_what_is_not_polled();
+    others_sockets_are_left_alone();
     wake_ups_are_put_off();
     other_writes_are_not();
-    a_closed_socket_leaves_nothing();
+    a_closed_socket_leaves_nothing(false);
+    a_closed_socket_leaves_nothing(true);
+    a_stream_stays_as_it_is();
+    with_ppoll = true;
+    one_call_takes_all();
     a_stream_stays_as_it_is();
     descriptors_come_along();
     return 0;

@@ -24,7 +24,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * One QMP connection. Thread-safe; commands may be sent while others wait for their answers. QEMU answers them in order, so they carry no
- * {@code id}: it reads what comes byte by byte, and a paused guest waits for some of it.
+ * {@code id}: it looks at what comes byte by byte, and a guest waits for it.
  *
  * <p>A platform thread {@code qmp-VM} reads. Futures complete and event listeners run on it, so neither may block, and the
  * blocking calls must not be made from them. When the connection ends every waiting command fails with
