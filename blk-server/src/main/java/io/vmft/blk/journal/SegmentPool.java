@@ -118,14 +118,18 @@ final class SegmentPool implements AutoCloseable {
     /** A file for a new segment: a spare if there is one. */
     SegmentFile take() throws IOException {
         SegmentFile spare;
+        int slot = -1;
         synchronized (this) {
             spare = poll();
+            if (spare == null) {
+                slot = freeSlot();
+            }
             if (spares.isEmpty() && !preparing && !closed) {
                 preparing = true;
                 preparer.execute(this::prepare);
             }
         }
-        return spare != null ? spare : create(false);
+        return spare != null ? spare : create(slot, false);
     }
 
     /** Takes back a file whose segment nobody needs or reads any more. */
@@ -187,7 +191,7 @@ final class SegmentPool implements AutoCloseable {
     private void prepare() {
         @Nullable SegmentFile prepared = null;
         try {
-            prepared = create(true);
+            prepared = create(freeSlot(), true);
         } catch (IOException e) {
             // Whoever needs the file next tries again, and answers for it.
             LOG.debug("no spare segment: {}", e.toString());
@@ -200,8 +204,7 @@ final class SegmentPool implements AutoCloseable {
         }
     }
 
-    private SegmentFile create(boolean fill) throws IOException {
-        int slot = freeSlot();
+    private SegmentFile create(int slot, boolean fill) throws IOException {
         Path path = SegmentEntry.path(directory, slot);
         @Nullable StoreFile file = null;
         try {
@@ -244,6 +247,7 @@ final class SegmentPool implements AutoCloseable {
         }
     }
 
+    /** Takes it: the caller's, until its file is gone. */
     private synchronized int freeSlot() {
         int slot = 0;
         while (!slots.add(slot)) {
