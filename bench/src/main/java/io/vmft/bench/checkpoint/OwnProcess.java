@@ -64,6 +64,10 @@ final class OwnProcess implements AutoCloseable {
         return lines.isEmpty() ? "it said nothing" : lines.getLast();
     }
 
+    ProcessHandle handle() {
+        return process.toHandle();
+    }
+
     /** Resident memory now. */
     long residentBytes() throws IOException {
         for (String line : Files.readAllLines(Path.of("/proc/" + process.pid() + "/status"), StandardCharsets.UTF_8)) {

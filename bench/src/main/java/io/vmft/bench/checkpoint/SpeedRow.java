@@ -49,6 +49,8 @@ final class SpeedRow {
         List<Double> alone = new ArrayList<>();
         List<Double> guarded = new ArrayList<>();
         List<Double> paused = new ArrayList<>();
+        List<Double> processorTime = new ArrayList<>();
+        List<OwnProcess> vmft = List.of(storage.process(), vm.primary(), vm.standby());
         for (int round = 1; round <= settings.rounds(); round++) {
             out.printf("%s: round %d of %d%n", name, round, settings.rounds());
             out.flush();
@@ -61,10 +63,13 @@ final class SpeedRow {
             vm.epochs();
             List<Epoch> epochs = new ArrayList<>();
             Fetching fetch = () -> epochs.addAll(vm.epochs());
+            long used = ProcessorTime.besideGuests(vmft);
             long start = System.nanoTime();
             guarded.add(perSecond(() -> counter.read(vm.serial(), vm.ram()), settings.seconds(), fetch));
             long length = System.nanoTime() - start;
             fetch.now();
+            used = ProcessorTime.besideGuests(vmft) - used;
+            processorTime.add(used / 1e6 / Math.max(1, epochs.size()));
             paused.add(epochs.stream().mapToLong(Epoch::pause).sum() / (double) length);
         }
         vm.end();
@@ -74,6 +79,7 @@ final class SpeedRow {
         results.add(Result.of(name + "/alone", "1/s", alone));
         results.add(Result.of(name + "/protected", "1/s", guarded));
         results.add(Result.of(name + "/share-of-time-paused", "ratio", paused));
+        results.add(Result.of(name + "/processor-time-beside-guest", "ms/epoch", processorTime));
         Result ratio = Result.ratio(name + "/protected-vs-alone", guarded, alone);
         results.add(target > 0 ? ratio.withTarget(Direction.HIGHER_IS_BETTER, target) : ratio);
         if (cpuBound) {
