@@ -65,11 +65,9 @@ public final class ServerProcess implements AutoCloseable {
     static Result result(String... arguments) throws IOException, InterruptedException {
         Path errors = Files.createTempFile("command", ".err");
         try {
-            List<String> command = command(arguments);
-            // It is over before anything is worth compiling twice.
-            command.add(1, "-XX:TieredStopAtLevel=1");
-            Process process =
-                    new ProcessBuilder(command).redirectError(errors.toFile()).start();
+            Process process = new ProcessBuilder(command(arguments))
+                    .redirectError(errors.toFile())
+                    .start();
             process.getOutputStream().close();
             String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
             if (!process.waitFor(60, TimeUnit.SECONDS)) {
@@ -99,6 +97,8 @@ public final class ServerProcess implements AutoCloseable {
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED",
                 "-XX:+UseSerialGC",
+                // It is over before much is worth compiling twice.
+                "-XX:TieredStopAtLevel=1",
                 "-Xmx256m",
                 "-cp",
                 System.getProperty("java.class.path"),
