@@ -215,7 +215,7 @@ final class FuzzReference {
     }
 
     private void request(int flags, int command, long cookie, long offset, long length) {
-        boolean payload = extended ? (flags & Nbd.CMD_FLAG_PAYLOAD_LEN) != 0 : command == Nbd.CMD_WRITE;
+        boolean payload = command == Nbd.CMD_WRITE || (extended && (flags & Nbd.CMD_FLAG_PAYLOAD_LEN) != 0);
         boolean tooLong = Long.compareUnsigned(length, Nbd.MAX_PAYLOAD_BYTES) > 0;
         if (payload && tooLong && extended) {
             over = true;

@@ -156,7 +156,8 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
         cookie = unit.readLong();
         offset = unit.readLong();
         long length = extended ? unit.readLong() : unit.readUnsignedInt();
-        boolean payload = extended ? (flags & Nbd.CMD_FLAG_PAYLOAD_LEN) != 0 : command == Nbd.CMD_WRITE;
+        // QEMU's client (seen with 10.0) sends a write's data without the flag, and its server takes that.
+        boolean payload = command == Nbd.CMD_WRITE || (extended && (flags & Nbd.CMD_FLAG_PAYLOAD_LEN) != 0);
         if (command == Nbd.CMD_DISC) {
             ctx.fireChannelRead(new NbdRequest.Disconnect(cookie));
         } else if (payload) {
@@ -175,7 +176,6 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
                 Long.compareUnsigned(length, Nbd.MAX_PAYLOAD_BYTES) > 0
                         ? refused(tooLong(length))
                         : new NbdRequest.Read(cookie, offset, (int) length, (flags & Nbd.CMD_FLAG_DF) != 0);
-            case Nbd.CMD_WRITE -> refused("a write without the payload flag");
             case Nbd.CMD_FLUSH ->
                 offset != 0 || length != 0 ? refused("a flush has no range") : new NbdRequest.Flush(cookie);
             case Nbd.CMD_TRIM -> new NbdRequest.Trim(cookie, offset, length, fua);

@@ -293,19 +293,33 @@ class NbdServerDecoderTest {
     @Test
     void refusesWhatAnExtendedRequestMayNotSayAndGoesOn() {
         assertThat(extended(
-                        EXTENDED + "0000 0001 0000000000000001 0000000000001000 0000000000000004",
+                        EXTENDED + "0004 0001 0000000000000001 0000000000001000 0000000000000004 aabbccdd",
                         EXTENDED + "0020 0007 0000000000000002 0000000000001000 000000000000000c" + "11".repeat(12),
                         EXTENDED + "0024 0001 0000000000000003 0000000000001000 0000000000000002 aabb",
                         EXTENDED + "0000 0000 0000000000000004 0000000000001000 8000000000000000",
                         EXTENDED + "0020 0099 0000000000000005 0000000000001000 0000000000000001 cc",
                         EXTENDED + "0000 0003 0000000000000006 0000000000000000 0000000000000000"))
                 .containsExactly(
-                        "Refused[cookie=1, offset=4096, error=EINVAL, message=a write without the payload flag]",
+                        "Refused[cookie=1, offset=4096, error=EINVAL, message=flags 0x4 are not allowed for command 1]",
                         "Refused[cookie=2, offset=4096, error=EINVAL, message=flags 0x20 are not allowed for command 7]",
                         "Refused[cookie=3, offset=4096, error=EINVAL, message=flags 0x4 are not allowed for command 1]",
                         "Refused[cookie=4, offset=4096, error=EINVAL, message=a payload of 9223372036854775808 bytes is longer than 33554432]",
                         "Refused[cookie=5, offset=4096, error=EINVAL, message=flags 0x20 are not allowed for command 153]",
                         "Flush[cookie=6]");
+    }
+
+    @Test
+    void anExtendedWriteHasItsDataWithoutTheFlagForItToo() {
+        assertThat(extended(
+                        EXTENDED + "0000 0001 0000000000000001 0000000000001000 0000000000000003 aabbcc",
+                        EXTENDED + "0001 0001 0000000000000002 0000000000002000 0000000000000000",
+                        EXTENDED + "0020 0001 0000000000000003 0000000000003000 0000000000000003 aabbcc",
+                        EXTENDED + "0000 0003 0000000000000004 0000000000000000 0000000000000000"))
+                .containsExactly(
+                        "Write[cookie=1, offset=4096, data=aabbcc, fua=false, remainingBytes=0]",
+                        "Write[cookie=2, offset=8192, data=, fua=true, remainingBytes=0]",
+                        "Write[cookie=3, offset=12288, data=aabbcc, fua=false, remainingBytes=0]",
+                        "Flush[cookie=4]");
     }
 
     @Test
