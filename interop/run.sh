@@ -18,7 +18,7 @@ kind=$1
 shift
 if [ $# -eq 0 ]; then
     set -- libnbd qemu-iotests clients
-    [ "$kind" = quick ] || set -- "$@" libnbd-tls kernel
+    [ "$kind" = quick ] || set -- "$@" libnbd-tls kernel qemu-newer
 fi
 results=$work/results
 : > "$results"
@@ -27,8 +27,8 @@ run_suite() {
     case $1 in
     libnbd) "$here/libnbd.sh" "$work" plain ;;
     libnbd-tls) "$here/libnbd.sh" "$work" tls ;;
-    qemu-iotests | clients | kernel) "$here/$1.sh" "$work" ;;
-    *) echo "FAILED: there is no suite $1; there are libnbd, libnbd-tls, qemu-iotests, clients, kernel" ;;
+    qemu-iotests | clients | kernel | qemu-newer) "$here/$1.sh" "$work" ;;
+    *) echo "FAILED: there is no suite $1; there are libnbd, libnbd-tls, qemu-iotests, clients, kernel, qemu-newer" ;;
     esac
 }
 
