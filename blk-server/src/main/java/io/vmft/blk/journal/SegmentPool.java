@@ -23,8 +23,9 @@ import org.slf4j.LoggerFactory;
 /**
  * The files segments are in: makes them ahead of need, takes them back, deletes what is too many. A new file is filled with
  * zeroes and synced in the background, because appending to allocated, written blocks needs no file system metadata and so
- * makes a commit's {@code fdatasync} two to three times as fast. That writes everything twice, so under load files that come back
- * are kept for what comes next, the last one first; what nobody needed for a while is deleted. Thread-safe.
+ * makes a commit's {@code fdatasync} two to three times as fast. That writes everything twice, so files that come back
+ * are kept for what comes next, the last one first; those nobody needed for a while are deleted, and at once where the file system
+ * gets short of room. Thread-safe.
  */
 final class SegmentPool implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(SegmentPool.class);
@@ -32,7 +33,11 @@ final class SegmentPool implements AutoCloseable {
     private static final int MIN_SPARES = 2;
 
     private static final int MAX_SPARES = 16;
-    private static final Duration IDLE = Duration.ofSeconds(10);
+    /** Long, as many loads come in bursts: one that finds no spares costs a quarter more until it has its own. */
+    private static final Duration IDLE = Duration.ofMinutes(10);
+    /** How often spares that may stay are looked at. */
+    private static final Duration LOOK = Duration.ofSeconds(2);
+
     private static final int FILL_BYTES = 1 << 20;
     private static final String SUFFIX = SegmentEntry.SUFFIX;
 
@@ -46,6 +51,7 @@ final class SegmentPool implements AutoCloseable {
     private final Path directory;
     private final long segmentBytes;
     private final long idleNanos;
+    private final Room room;
     private final ScheduledThreadPoolExecutor preparer;
     /** Those that came back last are first. */
     private final ArrayDeque<Spare> spares = new ArrayDeque<>();
@@ -57,16 +63,27 @@ final class SegmentPool implements AutoCloseable {
 
     private record Spare(SegmentFile file, long sinceNanos) {}
 
+    /** How much the file system has left. */
+    interface Room {
+        long usableBytes() throws IOException;
+    }
+
     SegmentPool(StoreFiles files, Path directory, long segmentBytes) {
-        this(files, directory, segmentBytes, IDLE);
+        this(
+                files,
+                directory,
+                segmentBytes,
+                IDLE,
+                () -> Files.getFileStore(directory).getUsableSpace());
     }
 
     /** Makes a pool that deletes what nobody needed for so long. */
-    SegmentPool(StoreFiles files, Path directory, long segmentBytes, Duration idle) {
+    SegmentPool(StoreFiles files, Path directory, long segmentBytes, Duration idle, Room room) {
         this.files = files;
         this.directory = directory;
         this.segmentBytes = segmentBytes;
         this.idleNanos = idle.toNanos();
+        this.room = room;
         this.preparer = new ScheduledThreadPoolExecutor(
                 1, Thread.ofPlatform().name("journal-prepare").daemon().factory());
         preparer.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
@@ -135,7 +152,9 @@ final class SegmentPool implements AutoCloseable {
     /** Takes back a file whose segment nobody needs or reads any more. */
     void giveBack(SegmentFile file) {
         synchronized (this) {
-            if (!closed && file.sizeBytes() == segmentBytes && spares.size() < (isRoomy() ? MAX_SPARES : MIN_SPARES)) {
+            if (!closed
+                    && file.sizeBytes() == segmentBytes
+                    && spares.size() < (hasRoomFor(MAX_SPARES) ? MAX_SPARES : MIN_SPARES)) {
                 spares.addFirst(new Spare(file, System.nanoTime()));
                 trimLater();
                 return;
@@ -144,9 +163,9 @@ final class SegmentPool implements AutoCloseable {
         delete(file);
     }
 
-    private boolean isRoomy() {
+    private boolean hasRoomFor(int segments) {
         try {
-            return Files.getFileStore(directory).getUsableSpace() > INDEX_ROOM_BYTES + MAX_SPARES * segmentBytes;
+            return room.usableBytes() > INDEX_ROOM_BYTES + segments * segmentBytes;
         } catch (IOException e) {
             return false;
         }
@@ -155,7 +174,7 @@ final class SegmentPool implements AutoCloseable {
     private void trimLater() {
         if (!trimming && spares.size() > MIN_SPARES) {
             trimming = true;
-            preparer.schedule(this::trim, idleNanos / 4, TimeUnit.NANOSECONDS);
+            preparer.schedule(this::trim, Math.min(idleNanos / 4, LOOK.toNanos()), TimeUnit.NANOSECONDS);
         }
     }
 
@@ -163,8 +182,10 @@ final class SegmentPool implements AutoCloseable {
         List<SegmentFile> idle = new ArrayList<>();
         synchronized (this) {
             trimming = false;
+            // Half of what lets them stay when they come back: who is just above does not make and delete them in turn.
+            boolean isShort = !hasRoomFor(MAX_SPARES / 2);
             while (spares.size() > MIN_SPARES
-                    && System.nanoTime() - spares.getLast().sinceNanos() >= idleNanos) {
+                    && (isShort || System.nanoTime() - spares.getLast().sinceNanos() >= idleNanos)) {
                 idle.add(spares.removeLast().file());
             }
             if (!closed) {
@@ -231,9 +252,9 @@ final class SegmentPool implements AutoCloseable {
     }
 
     private void leaveRoomForIndex() throws IOException {
-        long room = Files.getFileStore(directory).getUsableSpace();
-        if (room < INDEX_ROOM_BYTES) {
-            throw new NoSpaceException(directory + ": another segment would leave " + (room >> 20) + " MiB of the "
+        long left = room.usableBytes();
+        if (left < INDEX_ROOM_BYTES) {
+            throw new NoSpaceException(directory + ": another segment would leave " + (left >> 20) + " MiB of the "
                     + (INDEX_ROOM_BYTES >> 20) + " MiB that the journal's index may need");
         }
     }
