@@ -14,16 +14,4 @@ public record Extent(long start, long end, JournalRecord record) {
             throw new IllegalArgumentException("extent " + start + ".." + end + " of " + record);
         }
     }
-
-    static Extent whole(JournalRecord record) {
-        return new Extent(record.offset(), record.offset() + record.lengthBytes(), record);
-    }
-
-    Extent from(long newStart) {
-        return new Extent(newStart, end, record);
-    }
-
-    Extent upTo(long newEnd) {
-        return new Extent(start, newEnd, record);
-    }
 }

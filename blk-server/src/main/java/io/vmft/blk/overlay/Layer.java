@@ -1,12 +1,10 @@
 package io.vmft.blk.overlay;
 
-import java.util.Collection;
-import java.util.Map;
-import java.util.TreeMap;
+import io.vmft.blk.journal.JournalRecord;
 
 /** Extents that never overlap, in volume order; a newer one displaces what it covers. Not thread-safe. */
 public final class Layer {
-    private final TreeMap<Long, Extent> extents = new TreeMap<>();
+    private final ExtentMap extents = new ExtentMap();
     /** Every record at or below this sequence number that is not in an older layer is here. Set when frozen. */
     private long boundary;
     /** What the records put here count for in the journal's budget, displaced ones too. */
@@ -14,41 +12,14 @@ public final class Layer {
     /** The newest point before its commit. Set when committed. */
     private long afterPoint;
 
-    void put(Extent extent, long recordBytes) {
-        budgetBytes += recordBytes;
-        put(extent);
-    }
-
-    private void put(Extent extent) {
-        long start = extent.start();
-        long end = extent.end();
-        Map.Entry<Long, Extent> left = extents.lowerEntry(start);
-        if (left != null && left.getValue().end() > start) {
-            Extent covered = left.getValue();
-            extents.put(covered.start(), covered.upTo(start));
-            if (covered.end() > end) {
-                extents.put(end, covered.from(end));
-            }
-        }
-        Map.Entry<Long, Extent> right = extents.ceilingEntry(start);
-        while (right != null && right.getKey() < end) {
-            Extent covered = right.getValue();
-            if (covered.end() > end) {
-                extents.put(end, covered.from(end));
-            }
-            if (covered.start() != start) {
-                extents.remove(covered.start());
-            }
-            right = extents.higherEntry(covered.start());
-        }
-        extents.put(start, extent);
+    void put(JournalRecord record) {
+        extents.put(record.offset(), record.end(), record);
+        budgetBytes += record.budgetBytes();
     }
 
     /** Puts everything of a newer layer on top. */
     void absorb(Layer newer) {
-        for (Extent extent : newer.extents.values()) {
-            put(extent);
-        }
+        extents.putAll(newer.extents);
         budgetBytes += newer.budgetBytes;
         boundary = newer.boundary;
     }
@@ -71,15 +42,12 @@ public final class Layer {
     }
 
     /** In volume order. */
-    public Collection<Extent> extents() {
-        return extents.values();
+    public Iterable<Extent> extents() {
+        return extents;
     }
 
-    /** Extents that reach into {@code start..end}, in volume order. */
-    Collection<Extent> within(long start, long end) {
-        Map.Entry<Long, Extent> left = extents.lowerEntry(start);
-        long from = left != null && left.getValue().end() > start ? left.getKey() : start;
-        return extents.subMap(from, true, end, false).values();
+    ExtentMap map() {
+        return extents;
     }
 
     public long boundary() {

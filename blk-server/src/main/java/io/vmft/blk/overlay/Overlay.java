@@ -52,7 +52,7 @@ public final class Overlay {
     public void insert(JournalRecord record) {
         lock.lock();
         try {
-            open.put(Extent.whole(record), record.budgetBytes());
+            open.put(record);
             empty = false;
         } finally {
             lock.unlock();
@@ -64,7 +64,7 @@ public final class Overlay {
         lock.lock();
         try {
             for (JournalRecord record : records) {
-                open.put(Extent.whole(record), record.budgetBytes());
+                open.put(record);
             }
             empty = false;
         } finally {
@@ -344,17 +344,21 @@ public final class Overlay {
             pieces.add(new Piece(start, end, null));
             return;
         }
+        ExtentMap map = layers.get(index).map();
         long at = start;
-        for (Extent extent : layers.get(index).within(start, end)) {
-            if (extent.start() > at && pieces.size() < limit) {
-                fill(layers, index + 1, at, extent.start(), pieces, limit);
-                at = extent.start();
+        for (long extent = map.find(start);
+                extent != ExtentMap.NONE && map.start(extent) < end;
+                extent = map.next(extent)) {
+            long from = map.start(extent);
+            if (from > at && pieces.size() < limit) {
+                fill(layers, index + 1, at, from, pieces, limit);
+                at = from;
             }
             if (pieces.size() >= limit) {
                 return;
             }
-            long until = Math.min(extent.end(), end);
-            pieces.add(new Piece(at, until, extent.record()));
+            long until = Math.min(map.end(extent), end);
+            pieces.add(new Piece(at, until, map.record(extent)));
             at = until;
         }
         if (at < end && pieces.size() < limit) {
