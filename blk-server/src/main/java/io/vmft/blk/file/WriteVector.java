@@ -26,7 +26,7 @@ public final class WriteVector {
 
     /** Adds a piece behind the others. */
     public void add(MemorySegment piece) {
-        if (pieces.size() == MAX_PIECES) {
+        if (isFull()) {
             throw new IllegalStateException("more than " + MAX_PIECES + " pieces");
         }
         if (!piece.isNative()) {
@@ -36,6 +36,15 @@ public final class WriteVector {
             set(pieces.size(), piece.address(), piece.byteSize());
             pieces.add(piece);
         }
+    }
+
+    public boolean isEmpty() {
+        return pieces.isEmpty();
+    }
+
+    /** Whether it takes no more pieces. */
+    public boolean isFull() {
+        return pieces.size() == MAX_PIECES;
     }
 
     public void clear() {

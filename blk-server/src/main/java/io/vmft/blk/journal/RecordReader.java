@@ -3,16 +3,29 @@ package io.vmft.blk.journal;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.zip.CRC32C;
-import org.jspecify.annotations.Nullable;
 
-/** Reads whole records and checks them. Not thread-safe; keeps the last record, because neighbours often are parts of one. */
+/**
+ * Reads whole records and checks them; those that lie close together by one system call, which costs as much as copying some KiB.
+ * Not thread-safe.
+ */
 public final class RecordReader {
+    /** What one call reads, or a record if that is longer: so little that it stays in a processor's cache until it is used. */
+    private static final int READ_BYTES = 1 << 20;
+    /** So many bytes that nobody asked for are read rather than passed over. */
+    private static final int GAP_BYTES = 8 << 10;
+
     private final long longest;
-    /** As large as the longest record so far needed, rounded up: most journals have no record of the longest kind. */
+    /** As large as the longest read so far needed, rounded up. */
     private MemorySegment scratch = MemorySegment.NULL;
 
-    private @Nullable JournalRecord held;
+    private ByteBuffer bytes = ByteBuffer.allocate(0);
+    /** Those to be read, as they lie there, in one segment. */
+    private final List<JournalRecord> taken = new ArrayList<>();
 
     /** Makes a reader of the records of {@code journal}. */
     public RecordReader(Journal journal) {
@@ -20,33 +33,74 @@ public final class RecordReader {
     }
 
     /**
-     * The payload of a WRITE record, valid until the next call.
+     * Begins a read with a WRITE record. What was read before is not there any more.
      *
-     * @throws CorruptRecordException if header or payload are not what was appended
+     * @throws CorruptRecordException if there can be no such record
      */
-    public MemorySegment payload(JournalRecord record) throws IOException {
-        long bytes = RecordHeader.BYTES + record.lengthBytes();
-        if (!record.equals(held)) {
-            held = null;
-            if (bytes > longest) {
-                throw corrupt(record, "length");
-            }
-            makeRoom(bytes);
-            record.segment().file().read(record.position(), scratch.asSlice(0, bytes));
-            check(record);
-            held = record;
+    public void begin(JournalRecord record) throws CorruptRecordException {
+        if (RecordHeader.BYTES + record.lengthBytes() > longest) {
+            throw corrupt(record, "length");
         }
-        return scratch.asSlice(RecordHeader.BYTES, record.lengthBytes());
+        taken.clear();
+        taken.add(record);
     }
 
-    private void makeRoom(long bytes) {
-        if (bytes > scratch.byteSize()) {
-            scratch = Arena.ofAuto().allocate(Math.min(longest, Long.highestOneBit(bytes) << 1), 64);
+    /**
+     * Adds a WRITE record to the read, no older than those added before, if it should be read with them. The one added last may be
+     * added again.
+     */
+    public boolean add(JournalRecord record) {
+        JournalRecord last = taken.getLast();
+        if (record.equals(last)) {
+            return true;
         }
+        if (record.segment() != last.segment()
+                || record.position() - end(last) > GAP_BYTES
+                || end(record) - start() > READ_BYTES) {
+            return false;
+        }
+        taken.add(record);
+        return true;
+    }
+
+    /**
+     * Reads them.
+     *
+     * @throws CorruptRecordException if header or payload of one are not what was appended
+     */
+    public void read() throws IOException {
+        long length = end(taken.getLast()) - start();
+        if (length > scratch.byteSize()) {
+            scratch = Arena.ofAuto()
+                    .allocate(Math.max(READ_BYTES, Math.min(longest, Long.highestOneBit(length) << 1)), 64);
+            bytes = scratch.asByteBuffer().order(ByteOrder.BIG_ENDIAN);
+        }
+        taken.getFirst().segment().file().read(start(), scratch.asSlice(0, length));
+        for (JournalRecord record : taken) {
+            check(record);
+        }
+    }
+
+    /** The payload of a record that was read, valid until the next {@link #begin}. */
+    public MemorySegment payload(JournalRecord record) {
+        return scratch.asSlice(place(record) + RecordHeader.BYTES, record.lengthBytes());
+    }
+
+    private long start() {
+        return taken.getFirst().position();
+    }
+
+    private static long end(JournalRecord record) {
+        return record.payloadPosition(record.end());
+    }
+
+    private int place(JournalRecord record) {
+        return (int) (record.position() - start());
     }
 
     private void check(JournalRecord record) throws CorruptRecordException {
-        RecordHeader header = RecordHeader.decode(scratch);
+        int place = place(record);
+        RecordHeader header = RecordHeader.decode(bytes, place);
         if (header == null
                 || header.segmentId() != record.segment().id()
                 || header.sequence() != record.sequence()
@@ -55,7 +109,7 @@ public final class RecordReader {
             throw corrupt(record, "header");
         }
         CRC32C crc = new CRC32C();
-        crc.update(scratch.asSlice(RecordHeader.BYTES, record.lengthBytes()).asByteBuffer());
+        crc.update(bytes.slice(place + RecordHeader.BYTES, (int) record.lengthBytes()));
         if ((int) crc.getValue() != header.payloadCrc()) {
             throw corrupt(record, "payload");
         }

@@ -6,6 +6,7 @@ import io.vmft.blk.export.PipedData;
 import io.vmft.blk.export.SyncFailedException;
 import io.vmft.blk.file.StoreFile;
 import io.vmft.blk.file.StoreFiles;
+import io.vmft.blk.file.WriteVector;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
@@ -192,7 +193,7 @@ public final class VolumeImage implements AutoCloseable {
     // Each change is marked when it is in the page cache: a sync that began before need not cover it, every later one
     // does.
     public void write(long offset, MemorySegment source) throws IOException {
-        rewrite(offset, source);
+        file.write(offset, source);
         dirty = true;
     }
 
@@ -212,8 +213,8 @@ public final class VolumeImage implements AutoCloseable {
     }
 
     /** As {@link #write}, of what the caller can write again until {@link #syncRewritten} returns. */
-    public void rewrite(long offset, MemorySegment source) throws IOException {
-        file.write(offset, source);
+    public void rewrite(long offset, WriteVector pieces) throws IOException {
+        file.write(offset, pieces);
     }
 
     /** Run after a sync failed: the system may have dropped what was written since the one before. */

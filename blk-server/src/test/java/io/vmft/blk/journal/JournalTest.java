@@ -95,6 +95,12 @@ class JournalTest {
         }
     }
 
+    private static MemorySegment payload(RecordReader reader, JournalRecord record) throws IOException {
+        reader.begin(record);
+        reader.read();
+        return reader.payload(record);
+    }
+
     @Test
     void whatWasAppendedIsFoundInOrderAndReadBackAndNumbersGoOn() throws IOException {
         List<Long> sequences = new ArrayList<>();
@@ -108,7 +114,7 @@ class JournalTest {
                 .isEqualTo(sequences);
         RecordReader reader = new RecordReader(journal);
         for (JournalScan.Found found : opened.scan().records()) {
-            MemorySegment payload = reader.payload(found.record());
+            MemorySegment payload = payload(reader, found.record());
             assertThat(payload.byteSize()).isEqualTo(found.header().lengthBytes());
             assertThat(payload.get(ValueLayout.JAVA_BYTE, payload.byteSize() - 1))
                     .isEqualTo((byte) (found.header().lane() + payload.byteSize() - 1));
@@ -165,7 +171,7 @@ class JournalTest {
             append(LANE, 2048);
         }
         RecordReader reader = new RecordReader(journal);
-        assertThat(reader.payload(record).byteSize()).isEqualTo(4096);
+        assertThat(payload(reader, record).byteSize()).isEqualTo(4096);
         record.segment().release();
         assertThatThrownBy(() -> record.segment().retain()).isInstanceOf(IllegalStateException.class);
     }
@@ -176,7 +182,34 @@ class JournalTest {
         MemorySegment other = arena.allocate(1);
         record.segment().file().write(record.payloadPosition(4000), other);
         RecordReader reader = new RecordReader(journal);
-        assertThatThrownBy(() -> reader.payload(record)).isInstanceOf(CorruptRecordException.class);
+        assertThatThrownBy(() -> payload(reader, record)).isInstanceOf(CorruptRecordException.class);
+    }
+
+    @Test
+    void recordsThatLieCloseTogetherAreReadByOneCall() throws IOException {
+        List<JournalRecord> wanted = new ArrayList<>();
+        for (int i = 0; i < 12; i++) {
+            JournalRecord record = append(LANE + i, 4096);
+            if (i != 4 && (i < 6 || i > 9)) {
+                wanted.add(record);
+            }
+        }
+        RecordReader reader = new RecordReader(journal);
+        reader.begin(wanted.getFirst());
+        int next = 0;
+        while (next < wanted.size() && reader.add(wanted.get(next))) {
+            next++;
+        }
+        assertThat(next).as("across a gap of one record, but not of four").isEqualTo(5);
+        long before = files.readBytes(wanted.getFirst().segment().file().path());
+        reader.read();
+        assertThat(files.readBytes(wanted.getFirst().segment().file().path()) - before)
+                .isEqualTo(6 * (RecordHeader.BYTES + 4096));
+        for (int i = 0; i < next; i++) {
+            int lane = i < 4 ? LANE + i : LANE + i + 1;
+            assertThat(reader.payload(wanted.get(i)).get(ValueLayout.JAVA_BYTE, 0))
+                    .isEqualTo((byte) lane);
+        }
     }
 
     @Test
@@ -279,7 +312,7 @@ class JournalTest {
             assertThat(found.record().sequence()).isEqualTo(i + 1);
             assertThat(found.record().position()).isEqualTo(records.get(i).position());
             assertThat(found.record().lengthBytes()).isEqualTo(records.get(i).lengthBytes());
-            assertThat(reader.payload(found.record()).get(ValueLayout.JAVA_BYTE, 0))
+            assertThat(payload(reader, found.record()).get(ValueLayout.JAVA_BYTE, 0))
                     .isEqualTo((byte) found.header().lane());
         }
     }
