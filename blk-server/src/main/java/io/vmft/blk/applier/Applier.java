@@ -22,8 +22,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Folds committed layers into the images. It lets a protected volume's commits gather (what is written twice
- * within {@code interval} goes to the image once), and drains without waiting. A few threads do the work, each volume's one at a time, so
+ * Folds committed layers into the images. It lets a protected volume's commits gather, for {@code interval} or until they fill its share
+ * of the journal (what is written twice meanwhile goes to the image once, and a burst has the disk for itself), and drains without waiting. A few threads do the work, each volume's one at a time, so
  * that an image which does not answer holds up no other's.
  *
  * <p>A fold that fails for want of space or by an I/O error is done again later; the journal keeps its data, and writers wait when
@@ -36,11 +36,12 @@ public final class Applier implements AutoCloseable {
     private static final long FINISH_BYTES = 4 << 20;
 
     private static final int MAX_WORKERS = 4;
+    /** After how long what failed is tried again. */
+    private static final Duration RETRY = Duration.ofSeconds(1);
 
     private final Journal journal;
     private final Collection<Volume> volumes;
     private final Duration interval;
-    private final long eagerBytes;
     /** As many as may be at work; whoever folds takes one. */
     private final BlockingQueue<Fold> folds = new LinkedBlockingQueue<>();
 
@@ -66,7 +67,6 @@ public final class Applier implements AutoCloseable {
         this.journal = journal;
         this.volumes = List.copyOf(volumes);
         this.interval = interval;
-        this.eagerBytes = Math.min(64L << 20, journal.budget().limitBytes() / 4);
         int threads = Math.clamp(volumes.size(), 1, MAX_WORKERS);
         for (int i = 0; i < threads; i++) {
             folds.add(new Fold(journal));
@@ -93,9 +93,19 @@ public final class Applier implements AutoCloseable {
         }
     }
 
-    /** As {@link #wake} if the volume has gathered much, or if writers wait for room. */
+    /** Says that how long it may do nothing has changed. */
+    private void signal() {
+        lock.lock();
+        try {
+            changed.signal();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** As {@link #wake} if the volume uses its share of the journal, or if writers wait for room. */
     public void committed(Volume volume) {
-        if (volume.overlay().committedBytes() >= eagerBytes || journal.budget().waiting() > 0) {
+        if (volume.budget().usesShare() || journal.budget().waiting() > 0) {
             wake();
         }
     }
@@ -140,9 +150,11 @@ public final class Applier implements AutoCloseable {
     private boolean awaitWork() {
         lock.lock();
         try {
-            long nanos = interval.toNanos();
-            while (!woken && !stopping && nanos > 0) {
-                nanos = changed.awaitNanos(nanos);
+            long began = System.nanoTime();
+            long left = pauseNanos();
+            while (!woken && !stopping && left > 0) {
+                changed.awaitNanos(left);
+                left = pauseNanos() - (System.nanoTime() - began);
             }
             roundForWake = woken;
             woken = false;
@@ -152,6 +164,10 @@ public final class Applier implements AutoCloseable {
         } finally {
             lock.unlock();
         }
+    }
+
+    private long pauseNanos() {
+        return troubles.isEmpty() ? interval.toNanos() : Math.min(interval.toNanos(), RETRY.toNanos());
     }
 
     /** Whether there is more to do at once. */
@@ -183,6 +199,7 @@ public final class Applier implements AutoCloseable {
                         "{}: what was committed could not be written to the image, trying again: {}",
                         volume.name(),
                         e.toString());
+                signal();
             }
             return false;
         }

@@ -185,12 +185,26 @@ public final class JournalBudget {
             }
         }
 
+        /** Whether the lane uses its share or more. */
+        public boolean usesShare() {
+            lock.lock();
+            try {
+                return used > 0 && used >= share(limitBytes);
+            } finally {
+                lock.unlock();
+            }
+        }
+
+        private long share(long limit) {
+            return limit / 2 / users;
+        }
+
         // A single request larger than any limit goes through when nothing else of its lane is there.
         private boolean exceeds(long bytes, long limit) {
             if (closed || used == 0) {
                 return false;
             }
-            long share = limit / 2 / users;
+            long share = share(limit);
             return (usedBytes + bytes > limit && used + bytes > share)
                     || (JournalBudget.this.fileBytes > 2 * limit && fileBytes > 2 * share);
         }

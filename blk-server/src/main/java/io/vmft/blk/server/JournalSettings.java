@@ -10,12 +10,12 @@ import java.time.Duration;
  *
  * @param limitBytes journal bytes not yet in the images, above which writers wait
  * @param segmentBytes size of the journal's files
- * @param applyInterval how long a protected volume's commits gather before they go to the image
+ * @param applyInterval how long a protected volume's commits gather before they go to the image, unless they fill its share before
  * @param writerPatience how long a writer waits for room before it may exceed the limit by up to a quarter
  */
 public record JournalSettings(long limitBytes, long segmentBytes, Duration applyInterval, Duration writerPatience) {
     public static final JournalSettings DEFAULT =
-            new JournalSettings(1L << 30, 64 << 20, Duration.ofSeconds(1), Duration.ofMillis(250));
+            new JournalSettings(1L << 30, 64 << 20, Duration.ofSeconds(10), Duration.ofMillis(250));
 
     private static final long MIN_SEGMENT_BYTES = 64 << 10;
 

@@ -63,6 +63,20 @@ class JournalBudgetTest {
     }
 
     @Test
+    void aShareIsHalfTheLimitDividedByThoseWhoUseAnything() throws Exception {
+        assertThat(one.usesShare()).isFalse();
+        one.reserve(LIMIT / 2 - 1);
+        assertThat(one.usesShare()).isFalse();
+        one.reserve(1);
+        assertThat(one.usesShare()).isTrue();
+        one.release(LIMIT / 4);
+        assertThat(one.usesShare()).isFalse();
+        other.reserve(1);
+        assertThat(one.usesShare()).isTrue();
+        assertThat(other.usesShare()).isFalse();
+    }
+
+    @Test
     void filesThatOneLaneKeepsDoNotStopTheOther() throws Exception {
         one.reserve(10);
         other.reserve(10);

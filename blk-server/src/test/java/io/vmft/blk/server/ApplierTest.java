@@ -23,6 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** What reaches the image, in how many steps, and when the journal is let go. */
 class ApplierTest {
     private static final int BLOCKS = 256;
+    private static final int JOURNAL_LIMIT = 4 << 20;
 
     @TempDir
     private Path directory;
@@ -34,10 +35,16 @@ class ApplierTest {
 
     @BeforeEach
     void start() throws IOException {
+        start(Duration.ofMillis(10));
+    }
+
+    private void start(Duration applyInterval) throws IOException {
         server = BlkServer.start(BlkServerConfig.forTest(
                         directory.resolve("data"),
                         List.of(VolumeSpec.created("disk", directory.resolve("disk.img"), BLOCKS * Blocks.BYTES)))
-                .journal(JournalSettings.DEFAULT.withSizes(4 << 20, 1 << 20).withApplyInterval(Duration.ofMillis(10)))
+                .journal(JournalSettings.DEFAULT
+                        .withSizes(JOURNAL_LIMIT, 1 << 20)
+                        .withApplyInterval(applyInterval))
                 .files(files)
                 .build());
         engine = new Engine(server, "vm1", "disk");
@@ -94,7 +101,9 @@ class ApplierTest {
         ExportView primary = engine.primary();
         holdImage();
         List<Integer> order = new ArrayList<>();
-        for (int block = 0; block < BLOCKS; block++) {
+        // As many as lie in one segment.
+        int blocks = 200;
+        for (int block = 0; block < blocks; block++) {
             order.add(block);
         }
         Collections.shuffle(order, new Random(1));
@@ -105,7 +114,7 @@ class ApplierTest {
         letImageGo();
         assertThat(calls).containsExactly(Call.WRITE, Call.SYNC);
         byte[] image = output("cat", directory.resolve("disk.img").toString());
-        for (int block = 0; block < BLOCKS; block++) {
+        for (int block = 0; block < blocks; block++) {
             assertThat(image[block * Blocks.BYTES + block]).isEqualTo((byte) ('a' + block % 26));
         }
     }
@@ -126,6 +135,50 @@ class ApplierTest {
         letImageGo();
         assertThat(calls).containsExactly(Call.WRITE, Call.SYNC, Call.WRITE, Call.SYNC);
         assertThat(Blocks.inFile(directory.resolve("disk.img"), 7)).isEqualTo('a' + 19);
+    }
+
+    @Test
+    void commitsGatherUntilTheyFillTheVolumesShareOfTheJournal() throws Exception {
+        server.close();
+        start(Duration.ofHours(1));
+        protectAtEpochOne();
+        letImageGo();
+        int epoch = 1;
+        while (server.journalBudget().usedBytes() < JOURNAL_LIMIT / 4) {
+            Blocks.write(engine.primary(), epoch % BLOCKS, 'a');
+            epoch++;
+            endEpoch(epoch);
+        }
+        assertThat(calls).isEmpty();
+        while (calls.isEmpty()) {
+            assertThat(server.journalBudget().usedBytes())
+                    .as("used without a fold")
+                    .isLessThan(JOURNAL_LIMIT);
+            Blocks.write(engine.primary(), epoch % BLOCKS, 'b');
+            epoch++;
+            endEpoch(epoch);
+        }
+        Awaitility.await().until(() -> server.journalBudget().usedBytes() < JOURNAL_LIMIT / 4);
+    }
+
+    @Test
+    void whatFailedIsTriedAgainLongBeforeCommitsHaveGathered() throws Exception {
+        server.close();
+        start(Duration.ofHours(1));
+        protectAtEpochOne();
+        AtomicInteger failed = new AtomicInteger();
+        files.inject((call, path) -> {
+            if (isImage(path) && call == Call.WRITE) {
+                failed.incrementAndGet();
+                throw new IOException("injected");
+            }
+        });
+        for (int epoch = 2; failed.get() == 0; epoch++) {
+            Blocks.write(engine.primary(), epoch % BLOCKS, 'a');
+            endEpoch(epoch);
+        }
+        letImageGo();
+        Awaitility.await().until(() -> server.journalBudget().usedBytes() < JOURNAL_LIMIT / 4);
     }
 
     @Test
