@@ -22,8 +22,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Folds committed layers into the images. It lets a protected volume's commits gather, for {@code interval} or until they fill its share
- * of the journal (what is written twice meanwhile goes to the image once, and a burst has the disk for itself), and drains without waiting. A few threads do the work, each volume's one at a time, so
+ * Folds committed layers into the images. It lets a protected volume's commits gather, for {@code interval}, or until they fill its share
+ * of the journal or rest for a tenth of the interval (what is written twice meanwhile goes to the image once, and a burst has the disk for itself), and drains without waiting. A few threads do the work, each volume's one at a time, so
  * that an image which does not answer holds up no other's.
  *
  * <p>A fold that fails for want of space or by an I/O error is done again later; the journal keeps its data, and writers wait when
@@ -36,12 +36,17 @@ public final class Applier implements AutoCloseable {
     private static final long FINISH_BYTES = 4 << 20;
 
     private static final int MAX_WORKERS = 4;
+    private static final Duration MIN_PAUSE = Duration.ofMillis(1);
     /** After how long what failed is tried again. */
     private static final Duration RETRY = Duration.ofSeconds(1);
 
     private final Journal journal;
     private final Collection<Volume> volumes;
     private final Duration interval;
+    /** How often volumes are looked at. */
+    private final Duration pause;
+    /** What waits to be folded. The applier's thread alone. */
+    private final Map<Volume, Gathered> gathered = new HashMap<>();
     /** As many as may be at work; whoever folds takes one. */
     private final BlockingQueue<Fold> folds = new LinkedBlockingQueue<>();
 
@@ -63,10 +68,18 @@ public final class Applier implements AutoCloseable {
 
     private boolean stopping;
 
+    /**
+     * What a volume had committed at the last look.
+     *
+     * @param sinceNanos when the first of it was seen
+     */
+    private record Gathered(long bytes, long sinceNanos) {}
+
     private Applier(Journal journal, Collection<Volume> volumes, Duration interval) {
         this.journal = journal;
         this.volumes = List.copyOf(volumes);
         this.interval = interval;
+        this.pause = Duration.ofNanos(Math.max(interval.toNanos() / 10, MIN_PAUSE.toNanos()));
         int threads = Math.clamp(volumes.size(), 1, MAX_WORKERS);
         for (int i = 0; i < threads; i++) {
             folds.add(new Fold(journal));
@@ -112,12 +125,34 @@ public final class Applier implements AutoCloseable {
 
     private void run() {
         while (awaitWork()) {
-            volumes.forEach(this::setToWork);
+            for (Volume volume : volumes) {
+                if (isDue(volume) || roundForWake) {
+                    setToWork(volume);
+                }
+            }
         }
         workers.close();
         if (settleNanos > 0) {
             settle();
         }
+    }
+
+    /** Whether the volume's commits have gathered for long enough, or rest, or it is not commits that there is to do. */
+    private boolean isDue(Volume volume) {
+        if (volume.mode() != WriteMode.JOURNALED || troubles.containsKey(volume)) {
+            return true;
+        }
+        Gathered before = gathered.remove(volume);
+        long bytes = volume.overlay().committedBytes();
+        if (bytes == 0) {
+            return false;
+        }
+        long sinceNanos = before == null ? System.nanoTime() : before.sinceNanos();
+        if (before != null && (bytes == before.bytes() || System.nanoTime() - sinceNanos >= interval.toNanos())) {
+            return true;
+        }
+        gathered.put(volume, new Gathered(bytes, sinceNanos));
+        return false;
     }
 
     private void setToWork(Volume volume) {
@@ -167,7 +202,7 @@ public final class Applier implements AutoCloseable {
     }
 
     private long pauseNanos() {
-        return troubles.isEmpty() ? interval.toNanos() : Math.min(interval.toNanos(), RETRY.toNanos());
+        return troubles.isEmpty() ? pause.toNanos() : Math.min(pause.toNanos(), RETRY.toNanos());
     }
 
     /** Whether there is more to do at once. */

@@ -8,7 +8,7 @@ import io.vmft.blk.overlay.Layer;
 import io.vmft.blk.volume.VolumeImage;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Comparator;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -17,7 +17,14 @@ import java.util.List;
  * failure or a crash gives the same image. Not thread-safe.
  */
 final class Fold {
+    private static final int PLACE_BITS = 20;
+    /** Extents that are put in order together. */
+    private static final int MAX_WRITES = 1 << PLACE_BITS;
+
     private final RecordReader reader;
+    /** In volume order. */
+    private final List<Extent> writes = new ArrayList<>();
+
     private final WriteVector pieces = new WriteVector();
     private long piecesStart;
     private long piecesEnd;
@@ -33,38 +40,72 @@ final class Fold {
         pieces.clear();
         clearStart = 0;
         clearEnd = 0;
-        List<Extent> writes = new ArrayList<>();
+        writes.clear();
         for (Extent extent : layer.extents()) {
             switch (extent.record().kind()) {
-                case WRITE -> writes.add(extent);
+                case WRITE -> {
+                    writes.add(extent);
+                    if (writes.size() == MAX_WRITES) {
+                        foldWrites(image);
+                    }
+                }
                 case TRIM -> clear(extent, image);
                 case ZERO -> image.clearAgain(extent.start(), extent.end() - extent.start(), false);
                 case SEAL -> throw new IllegalStateException("a seal in a layer: " + extent);
             }
         }
+        foldWrites(image);
         flushClear(image);
-        writes.sort(Comparator.comparingLong(extent -> extent.record().sequence()));
-        for (int from = 0, to; from < writes.size(); from = to) {
-            to = read(writes, from);
-            write(writes.subList(from, to), image);
-        }
         image.syncRewritten();
     }
 
+    private void foldWrites(VolumeImage image) throws IOException {
+        int count = writes.size();
+        long[] order = journalOrder();
+        for (int from = 0, to; from < count; from = to) {
+            to = read(order, from);
+            write(order, from, to, image);
+        }
+        writes.clear();
+    }
+
+    /** The places of {@link #writes} as their records lie in the journal, each in the lower bits. */
+    private long[] journalOrder() {
+        long oldest = Long.MAX_VALUE;
+        for (Extent extent : writes) {
+            oldest = Math.min(oldest, extent.record().sequence());
+        }
+        long[] order = new long[writes.size()];
+        for (int i = 0; i < order.length; i++) {
+            order[i] = (writes.get(i).record().sequence() - oldest) << PLACE_BITS | i;
+        }
+        Arrays.sort(order);
+        return order;
+    }
+
+    private Extent at(long place) {
+        return writes.get((int) (place & (MAX_WRITES - 1)));
+    }
+
     /** Reads the records of some extents, and returns the first whose record it has not read. */
-    private int read(List<Extent> extents, int from) throws IOException {
-        reader.begin(extents.get(from).record());
+    private int read(long[] order, int from) throws IOException {
+        reader.begin(at(order[from]).record());
         int to = from + 1;
-        while (to < extents.size() && reader.add(extents.get(to).record())) {
+        while (to < order.length && reader.add(at(order[to]).record())) {
             to++;
         }
         reader.read();
         return to;
     }
 
-    private void write(List<Extent> extents, VolumeImage image) throws IOException {
-        extents.sort(Comparator.comparingLong(Extent::start));
-        for (Extent extent : extents) {
+    /** Writes some extents, in volume order. */
+    private void write(long[] order, int from, int to, VolumeImage image) throws IOException {
+        for (int i = from; i < to; i++) {
+            order[i] &= MAX_WRITES - 1;
+        }
+        Arrays.sort(order, from, to);
+        for (int i = from; i < to; i++) {
+            Extent extent = at(order[i]);
             if (extent.start() != piecesEnd || pieces.isFull()) {
                 flushPieces(image);
             }

@@ -177,7 +177,7 @@ class ApplierTest {
             Blocks.write(engine.primary(), epoch % BLOCKS, 'a');
             endEpoch(epoch);
         }
-        letImageGo();
+        files.heal();
         Awaitility.await().until(() -> server.journalBudget().usedBytes() < JOURNAL_LIMIT / 4);
     }
 

@@ -284,7 +284,7 @@ class InspectionTest {
         });
         expect(Weight.INCONSISTENT, "index", "records 1 to", "are in no segment");
         changeIndex((db, families) -> db.put(families.get(4), first, entry(1, 0, 128 << 10, 1, 1000)));
-        expect(Weight.INCONSISTENT, "000001.segment", "begins with record", "ends with 1000");
+        expect(Weight.INCONSISTENT, ".segment: begins with record", "ends with 1000");
         changeIndex((db, families) -> db.put(families.get(4), first, entry(1, 0, 128 << 10, 1, -1)));
         expect(Weight.INCONSISTENT, "000000.segment", "still being filled");
         changeIndex((db, families) -> {
