@@ -27,8 +27,11 @@ import org.jspecify.annotations.Nullable;
 final class EpochDriver implements AutoCloseable {
     static final int EPOCH_MILLIS = 25;
     private static final Duration LIMIT = Duration.ofSeconds(30);
-    /** So many that a JIT compiler has done with what an epoch runs; at their pace that would take minutes. */
-    private static final int WARM_UP_EPOCHS = 2000;
+    /**
+     * So many that a JIT compiler has done with what an epoch runs, what is called once in it, too; at their pace that would take ten
+     * minutes, in which the compiler takes up to a fifth of both processors from what is measured.
+     */
+    private static final int WARM_UP_EPOCHS = 20_000;
 
     private static final String VM = "bench";
 

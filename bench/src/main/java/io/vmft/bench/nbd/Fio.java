@@ -21,9 +21,19 @@ final class Fio {
             double p99Micros,
             double syncMedianMicros) {}
 
+    /** What is to be done when fio has ended. */
+    interface Ending {
+        void end() throws IOException, InterruptedException;
+    }
+
     private Fio() {}
 
-    static Sample measure(ServerProcess server, String uri, Workload workload, int seconds, int imageMib)
+    /**
+     * Measures.
+     *
+     * @param ending the server's processor time until it is done counts, too
+     */
+    static Sample measure(ServerProcess server, String uri, Workload workload, int seconds, int imageMib, Ending ending)
             throws IOException, InterruptedException {
         if (workload.writes()) {
             // What others wrote before is not to be written back during this measurement.
@@ -34,6 +44,7 @@ final class Fio {
         if (output.indexOf('{') < 0) {
             throw new IOException(workload.name() + " on " + server.kind() + ": fio has no result");
         }
+        ending.end();
         double cpuSeconds = server.cpuSeconds() - cpuBefore;
         // fio may say something before its JSON begins.
         JsonNode job = new ObjectMapper()

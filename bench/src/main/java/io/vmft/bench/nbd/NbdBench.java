@@ -169,19 +169,17 @@ public final class NbdBench implements Bench {
     private static Fio.Sample measure(Contender contender, Workload workload, int seconds)
             throws IOException, InterruptedException {
         EpochDriver epochs = contender.epochs();
-        if (epochs == null) {
-            return Fio.measure(contender.server(), contender.uri(), workload, seconds, Images.MIB);
+        if (epochs != null) {
+            epochs.start();
         }
-        epochs.start();
-        Fio.Sample sample;
-        try {
-            sample = Fio.measure(contender.server(), contender.uri(), workload, seconds, Images.MIB);
-        } finally {
-            epochs.stop();
-        }
-        // What is committed goes to the image in the background: not while another is measured.
-        contender.server().awaitQuiet();
-        return sample;
+        return Fio.measure(contender.server(), contender.uri(), workload, seconds, Images.MIB, () -> {
+            if (epochs != null) {
+                epochs.stop();
+                // What is committed goes to the image in the background: not while another is measured, and at this
+                // one's cost.
+                contender.server().awaitQuiet();
+            }
+        });
     }
 
     private static List<Result> memory(String prefix, List<ServerProcess> servers) throws IOException {

@@ -20,7 +20,7 @@ final class ServerProcess implements AutoCloseable {
     private static final int STOP_SECONDS = 20;
     private static final int QUIET_SECONDS = 60;
     /** Longer than what a server puts off may wait for a volume to come to rest. */
-    private static final int QUIET_MILLIS = 1200;
+    private static final int QUIET_MILLIS = 2500;
 
     /** Of one processor: a JVM is never wholly still. */
     private static final double QUIET_SHARE = 0.08;
