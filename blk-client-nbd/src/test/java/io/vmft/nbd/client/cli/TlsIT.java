@@ -52,7 +52,9 @@ class TlsIT {
     void stop() throws InterruptedException {
         for (Process process : processes) {
             process.destroy();
-            process.waitFor(10, TimeUnit.SECONDS);
+            assertThat(process.waitFor(10, TimeUnit.SECONDS))
+                    .as("no client keeps the server waiting")
+                    .isTrue();
         }
     }
 
