@@ -41,10 +41,10 @@ class BackPressureIT {
     @Test
     void aSlowBackupThrottlesTheGuestAndLosesNoEpoch() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory);
-                SlowProxy proxy = new SlowProxy(port)) {
-            Path file = cluster.file("slow", "tcg", GUEST + protection("200ms", proxy.port(), port));
+                SlowProxy proxy = new SlowProxy(address)) {
+            Path file = cluster.file("slow", "tcg", GUEST + protection("200ms", proxy.address(), address));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -80,7 +80,7 @@ class BackPressureIT {
     void aSlowBlockServerLengthensEpochs() throws Exception {
         TestCluster.assumeItCanRun("tcg");
         try (TestCluster cluster = new TestCluster(directory);
-                SlowProxy proxy = new SlowProxy(cluster.controlPort())) {
+                SlowProxy proxy = new SlowProxy(cluster.control())) {
             Engine primary = protectedBehind(proxy, cluster, "late");
             proxy.delay(50);
             awaitEpochs(primary, 2 * SLOW_EPOCHS);
@@ -100,7 +100,7 @@ class BackPressureIT {
     void aGuestIsNotPausedForNothingWhileTheBlockServerIsAway() throws Exception {
         TestCluster.assumeItCanRun("tcg");
         try (TestCluster cluster = new TestCluster(directory);
-                SlowProxy proxy = new SlowProxy(cluster.controlPort())) {
+                SlowProxy proxy = new SlowProxy(cluster.control())) {
             Engine primary = protectedBehind(proxy, cluster, "away");
 
             long voidBefore = status(primary).path("void_checkpoints").asLong();
@@ -125,8 +125,8 @@ class BackPressureIT {
 
     /** A primary with a backup, whose calls to the block server all go through {@code proxy}. */
     private static Engine protectedBehind(SlowProxy proxy, TestCluster cluster, String vm) throws Exception {
-        int port = TestCluster.freePort();
-        Path file = cluster.fileBehind(proxy, vm, "tcg", "append: pages=50\n" + protection("10ms", port, port));
+        String address = TestCluster.ownAddress();
+        Path file = cluster.fileBehind(proxy, vm, "tcg", "append: pages=50\n" + protection("10ms", address, address));
         Engine primary = cluster.run(file, "a");
         cluster.standby(file, "b");
         awaitProtected(primary);
@@ -143,9 +143,9 @@ class BackPressureIT {
         }
     }
 
-    private static String protection(String epoch, int standbyPort, int listenPort) {
-        return ("protection: {epoch: %s, failure_timeout: 20s, staging: 4M, compression: never, standbys: [\"127.0.0.1:%d\"],"
-                        + " listen: \"127.0.0.1:%d\"}")
-                .formatted(epoch, standbyPort, listenPort);
+    private static String protection(String epoch, String standby, String listen) {
+        return ("protection: {epoch: %s, failure_timeout: 20s, staging: 4M, compression: never, standbys: [\"%s\"],"
+                        + " listen: \"%s\"}")
+                .formatted(epoch, standby, listen);
     }
 }

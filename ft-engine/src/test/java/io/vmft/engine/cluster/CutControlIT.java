@@ -28,9 +28,9 @@ class CutControlIT {
     @Test
     void whatIsAskedAsTheConnectionIsCutIsAnsweredAfterIt() throws Exception {
         try (TestCluster cluster = new TestCluster(directory);
-                SlowProxy proxy = new SlowProxy(cluster.controlPort());
+                SlowProxy proxy = new SlowProxy(cluster.control());
                 ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
-                BlkControl control = new BlkControl("127.0.0.1:" + proxy.port(), timer, () -> {})) {
+                BlkControl control = new BlkControl(proxy.address(), timer, () -> {})) {
             for (int cut = 0; cut < CUTS; cut++) {
                 await().until(control::isConnected);
                 CompletableFuture<Void> cutting = CompletableFuture.runAsync(proxy::cut);

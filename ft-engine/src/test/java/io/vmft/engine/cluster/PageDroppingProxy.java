@@ -28,12 +28,12 @@ import java.util.concurrent.atomic.AtomicInteger;
 final class PageDroppingProxy implements AutoCloseable {
     private final MultiThreadIoEventLoopGroup group = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
     private final Channel server;
-    private final int standbyPort;
+    private final InetSocketAddress standby;
     private final AtomicInteger dropped = new AtomicInteger();
     private volatile boolean dropping;
 
-    PageDroppingProxy(int standbyPort) {
-        this.standbyPort = standbyPort;
+    PageDroppingProxy(String standby) {
+        this.standby = TestCluster.parsed(standby);
         this.server = new ServerBootstrap()
                 .group(group)
                 .channel(EpollServerSocketChannel.class)
@@ -48,8 +48,10 @@ final class PageDroppingProxy implements AutoCloseable {
                 .channel();
     }
 
-    int port() {
-        return ((InetSocketAddress) server.localAddress()).getPort();
+    /** As {@code HOST:PORT}. */
+    String address() {
+        InetSocketAddress bound = (InetSocketAddress) server.localAddress();
+        return bound.getAddress().getHostAddress() + ":" + bound.getPort();
     }
 
     void dropPagesFromNowOn() {
@@ -76,7 +78,7 @@ final class PageDroppingProxy implements AutoCloseable {
                         join(standby, primary);
                     }
                 })
-                .connect(InetAddress.getLoopbackAddress(), standbyPort)
+                .connect(standby)
                 .addListener(connected -> {
                     if (connected.isSuccess()) {
                         primary.config().setAutoRead(true);

@@ -31,9 +31,9 @@ class RamEqualityIT {
     @ValueSource(strings = {"kvm", "tcg"})
     void afterHundredsOfEpochsBothHostsHoldTheSameMemory(String accelerator) throws Exception {
         TestCluster.assumeItCanRun(accelerator);
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
-            Path file = cluster.file("eq", accelerator, protection(port, port));
+            Path file = cluster.file("eq", accelerator, protection(address, address));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -48,10 +48,10 @@ class RamEqualityIT {
     @Test
     void compressedPagesAddUpToTheSameMemory() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
             String more = "append: \"pages=1000 pace=200\"\n"
-                    + protection(port, port).replace("{", "{compression: always, delta_cache: 8M, ");
+                    + protection(address, address).replace("{", "{compression: always, delta_cache: 8M, ");
             Path file = cluster.file("eq", "tcg", more);
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
@@ -71,10 +71,10 @@ class RamEqualityIT {
     @Test
     void pagesAreCompressedWhileTheLinkIsTooSlowForThem() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory);
-                SlowProxy slow = new SlowProxy(port)) {
-            Path file = cluster.file("eq", "tcg", protection(slow.port(), port));
+                SlowProxy slow = new SlowProxy(address)) {
+            Path file = cluster.file("eq", "tcg", protection(slow.address(), address));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -91,10 +91,10 @@ class RamEqualityIT {
     @Test
     void everyFifthEpochIsVerifiedAndWhatIsLostOnTheWayEndsTheBackup() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory);
-                PageDroppingProxy proxy = new PageDroppingProxy(port)) {
-            String more = protection(proxy.port(), port).replace("{", "{verify_epochs: 5, compression: never, ");
+                PageDroppingProxy proxy = new PageDroppingProxy(address)) {
+            String more = protection(proxy.address(), address).replace("{", "{verify_epochs: 5, compression: never, ");
             Path file = cluster.file("verify", "tcg", more);
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
@@ -118,10 +118,10 @@ class RamEqualityIT {
     @Test
     void theFirstCopyIsPacedAndItsProgressIsShown() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
             // The guest has touched some 20 MiB.
-            Path file = cluster.file("pace", "tcg", protection(port, port).replace("{", "{sync_rate: 8M, "));
+            Path file = cluster.file("pace", "tcg", protection(address, address).replace("{", "{sync_rate: 8M, "));
             Engine primary = cluster.run(file, "a");
             cluster.standby(file, "b");
             await().until(() -> status(primary).path("state").asText().matches("first sync: round 0, \\d+ % of .*"));
@@ -134,12 +134,12 @@ class RamEqualityIT {
     @ValueSource(strings = {"kvm", "tcg"})
     void aPageLostOnTheWayIsFound(String accelerator) throws Exception {
         TestCluster.assumeItCanRun(accelerator);
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory);
-                PageDroppingProxy proxy = new PageDroppingProxy(port)) {
+                PageDroppingProxy proxy = new PageDroppingProxy(address)) {
             // The proxy knows whole pages only.
             Path file = cluster.file(
-                    "drop", accelerator, protection(proxy.port(), port).replace("{", "{compression: never, "));
+                    "drop", accelerator, protection(proxy.address(), address).replace("{", "{compression: never, "));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -167,8 +167,8 @@ class RamEqualityIT {
         await().until(() -> status(standby).path("committed_epoch").asLong() == epoch);
     }
 
-    private static String protection(int standbyPort, int listenPort) {
-        return "protection: {epoch: 5ms, failure_timeout: 10s, standbys: [\"127.0.0.1:%d\"], listen: \"127.0.0.1:%d\"}"
-                .formatted(standbyPort, listenPort);
+    private static String protection(String standby, String listen) {
+        return "protection: {epoch: 5ms, failure_timeout: 10s, standbys: [\"%s\"], listen: \"%s\"}"
+                .formatted(standby, listen);
     }
 }

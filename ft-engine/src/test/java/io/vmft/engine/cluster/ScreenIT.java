@@ -34,7 +34,7 @@ class ScreenIT {
     @CsvSource({"tcg,pc", "tcg,q35", "kvm,pc", "kvm,q35"})
     void theScreenSurvivesATakeover(String accelerator, String machine) throws Exception {
         TestCluster.assumeItCanRun(accelerator);
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         Path qmp = directory.resolve("qmp");
         Path serial = directory.resolve("serial");
         try (TestCluster cluster = new TestCluster(directory)) {
@@ -46,7 +46,7 @@ class ScreenIT {
                     serial: %s
                     %s
                     %s
-                    """.formatted(machine, serial, Monitor.argument(qmp), protection(port)));
+                    """.formatted(machine, serial, Monitor.argument(qmp), protection(address)));
             Engine primary = cluster.run(file, "a");
             try (Monitor before = new Monitor(qmp)) {
                 Engine standby = cluster.standby(file, "b");
@@ -73,7 +73,7 @@ class ScreenIT {
     void uefiAndItsVariablesSurviveATakeover() throws Exception {
         TestCluster.assumeItCanRun("tcg");
         assumeTrue(Files.isReadable(Path.of("/usr/share/OVMF/OVMF_CODE_4M.fd")), "ovmf is not installed");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         Path qmp = directory.resolve("qmp");
         Path serial = directory.resolve("serial");
         try (TestCluster cluster = new TestCluster(directory)) {
@@ -88,9 +88,9 @@ class ScreenIT {
                     firmware_vars: %s.vars
                     """;
             Path a = cluster.bareFile(
-                    "vm1", "a", common.formatted(serial, Monitor.argument(qmp), protection(port), "a"));
+                    "vm1", "a", common.formatted(serial, Monitor.argument(qmp), protection(address), "a"));
             Path b = cluster.bareFile(
-                    "vm1", "b", common.formatted(serial, Monitor.argument(qmp), protection(port), "b"));
+                    "vm1", "b", common.formatted(serial, Monitor.argument(qmp), protection(address), "b"));
             Engine primary = cluster.run(a, "a");
             try (Monitor before = new Monitor(qmp)) {
                 Engine standby = cluster.standby(b, "b");
@@ -145,8 +145,8 @@ class ScreenIT {
                 .count();
     }
 
-    private static String protection(int port) {
-        return "protection: {epoch: 10ms, failure_timeout: 10s, standbys: [\"127.0.0.1:%d\"], listen: \"127.0.0.1:%d\"}"
-                .formatted(port, port);
+    private static String protection(String address) {
+        return "protection: {epoch: 10ms, failure_timeout: 10s, standbys: [\"%s\"], listen: \"%s\"}"
+                .formatted(address, address);
     }
 }

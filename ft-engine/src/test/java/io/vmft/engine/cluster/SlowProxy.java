@@ -28,14 +28,14 @@ final class SlowProxy implements AutoCloseable {
 
     private final MultiThreadIoEventLoopGroup group = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
     private final Channel server;
-    private final int targetPort;
+    private final InetSocketAddress target;
     private volatile long bytesPerSecond = FAST;
     private volatile long delayMillis;
     private volatile boolean away;
     private final ChannelGroup clients = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE);
 
-    SlowProxy(int targetPort) {
-        this.targetPort = targetPort;
+    SlowProxy(String target) {
+        this.target = TestCluster.parsed(target);
         this.server = new ServerBootstrap()
                 .group(group)
                 .channel(EpollServerSocketChannel.class)
@@ -52,8 +52,10 @@ final class SlowProxy implements AutoCloseable {
                 .channel();
     }
 
-    int port() {
-        return ((InetSocketAddress) server.localAddress()).getPort();
+    /** As {@code HOST:PORT}. */
+    String address() {
+        InetSocketAddress bound = (InetSocketAddress) server.localAddress();
+        return bound.getAddress().getHostAddress() + ":" + bound.getPort();
     }
 
     /** So much goes through from now on, in each direction. */
@@ -95,7 +97,7 @@ final class SlowProxy implements AutoCloseable {
                         join(target, client);
                     }
                 })
-                .connect(InetAddress.getLoopbackAddress(), targetPort)
+                .connect(target)
                 .addListener(connected -> {
                     if (connected.isSuccess()) {
                         client.read();

@@ -41,9 +41,9 @@ class TakeOverIT {
     @ValueSource(strings = {"kvm", "tcg"})
     void whenThePrimarysQemuDiesTheStandbyGoesOn(String accelerator) throws Exception {
         TestCluster.assumeItCanRun(accelerator);
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
-            Path file = cluster.file("vm1", accelerator, protection(port));
+            Path file = cluster.file("vm1", accelerator, protection(address));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -67,14 +67,15 @@ class TakeOverIT {
     @ValueSource(booleans = {true, false})
     void aQemuThatTakesLongToEndIsTakenOverIfItDiedAndNotIfItWasEnded(boolean dies) throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
             Path file = cluster.file(
                     "vm1",
                     "tcg",
                     "qemu: %s\n%s"
                             .formatted(
-                                    cluster.qemuThatEndsLate(), protection(port).replace("10ms", "5ms")));
+                                    cluster.qemuThatEndsLate(),
+                                    protection(address).replace("10ms", "5ms")));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -97,9 +98,9 @@ class TakeOverIT {
     @Test
     void aQemuThatHangsIsLeftToTheBackup() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
-            Path file = cluster.file("vm1", "tcg", withShortestQemuTimeout(port));
+            Path file = cluster.file("vm1", "tcg", withShortestQemuTimeout(address));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -118,10 +119,10 @@ class TakeOverIT {
     @Test
     void aQemuIsNotBlamedWhileTheBlockServerDoesNotAnswer() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory);
-                SlowProxy storage = new SlowProxy(cluster.controlPort())) {
-            Path file = cluster.fileBehind(storage, "vm1", "tcg", withShortestQemuTimeout(port));
+                SlowProxy storage = new SlowProxy(cluster.control())) {
+            Path file = cluster.fileBehind(storage, "vm1", "tcg", withShortestQemuTimeout(address));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -163,8 +164,8 @@ class TakeOverIT {
         return pid;
     }
 
-    private static String withShortestQemuTimeout(int port) {
-        return protection(port)
+    private static String withShortestQemuTimeout(String address) {
+        return protection(address)
                 .replace("epoch:", "qemu_timeout: %ds, epoch:".formatted(SHORTEST_QEMU_TIMEOUT.toSeconds()));
     }
 
@@ -172,9 +173,9 @@ class TakeOverIT {
     @Test
     void inATakeoverTheGuestsTimeStampCounterGoesOnByTheGap() throws Exception {
         TestCluster.assumeItCanRun("kvm");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
-            Path file = cluster.file("vm1", "kvm", protection(port));
+            Path file = cluster.file("vm1", "kvm", protection(address));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -228,9 +229,9 @@ class TakeOverIT {
     @Test
     void aLostBackupLeavesThePrimaryRunningAloneAndANewOneIsTaken() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
-            Path file = cluster.file("vm1", "tcg", protection(port));
+            Path file = cluster.file("vm1", "tcg", protection(address));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -250,11 +251,11 @@ class TakeOverIT {
     @Test
     void aStandbyWhoseQemuDiesWhileItAsksFencesNobody() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory);
-                SlowProxy storage = new SlowProxy(cluster.controlPort());
-                SlowProxy link = new SlowProxy(port)) {
-            Path file = cluster.fileBehind(storage, "vm1", "tcg", protection(link.port(), port));
+                SlowProxy storage = new SlowProxy(cluster.control());
+                SlowProxy link = new SlowProxy(address)) {
+            Path file = cluster.fileBehind(storage, "vm1", "tcg", protection(link.address(), address));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -281,9 +282,9 @@ class TakeOverIT {
     @Test
     void aVmThatEndsOnPurposeIsNotTakenOver() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
-            Path file = cluster.file("vm1", "tcg", protection(port));
+            Path file = cluster.file("vm1", "tcg", protection(address));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
@@ -299,9 +300,9 @@ class TakeOverIT {
     @ValueSource(booleans = {true, false})
     void aVmThatAnOperatorClosesByForceEndsAndIsNotTakenOver(boolean isProtected) throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
-            Path file = cluster.file("vm1", "tcg", isProtected ? protection(port) : "");
+            Path file = cluster.file("vm1", "tcg", isProtected ? protection(address) : "");
             Engine primary = cluster.run(file, "a");
             Engine standby = isProtected ? cluster.standby(file, "b") : null;
             if (isProtected) {
@@ -341,12 +342,12 @@ class TakeOverIT {
     @Test
     void aStandbyThatEndsWhileItsQemuStartsLeavesNone() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
             Path stuck = cluster.file(
-                    "vm1", "tcg", "qemu: %s\n%s".formatted(cluster.qemuThatDoesNotStart(), protection(port)));
+                    "vm1", "tcg", "qemu: %s\n%s".formatted(cluster.qemuThatDoesNotStart(), protection(address)));
             Engine standby = cluster.standby(stuck, "b");
-            Engine primary = cluster.run(cluster.file("vm1", "tcg", protection(port)), "a");
+            Engine primary = cluster.run(cluster.file("vm1", "tcg", protection(address)), "a");
             long running = status(primary).path("qemu_pid").asLong();
             await().atMost(TestCluster.PATIENCE)
                     .until(() -> status(standby).path("state").asText().equals("starting"));
@@ -365,15 +366,14 @@ class TakeOverIT {
     @Test
     void aStandbyWithAnotherFileSaysWhatDiffers() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
-            Path file = cluster.file("vm1", "tcg", "protection: {auto: false, listen: \"127.0.0.1:" + port + "\"}");
-            Path other = cluster.file(
-                    "vm1", "tcg", "cpus: 2\nprotection: {auto: false, listen: \"127.0.0.1:" + port + "\"}");
+            Path file = cluster.file("vm1", "tcg", "protection: {auto: false, listen: \"" + address + "\"}");
+            Path other = cluster.file("vm1", "tcg", "cpus: 2\nprotection: {auto: false, listen: \"" + address + "\"}");
             Files.writeString(other, Files.readString(other).replace("memory: 64M", "memory: 128M"));
             Engine primary = cluster.run(file, "a");
             cluster.standby(other, "b");
-            assertThatThrownBy(() -> ask(primary, "protect 127.0.0.1:" + port))
+            assertThatThrownBy(() -> ask(primary, "protect " + address))
                     .hasMessageContaining("memory is 128 MiB here, 64 MiB there")
                     .hasMessageContaining("cpus is 2 here, 1 there");
             assertThat(status(primary).path("mode").asText()).isEqualTo("solo");
@@ -397,21 +397,21 @@ class TakeOverIT {
     @Test
     void aStandbysPortThatIsTakenIsNamed() throws Exception {
         TestCluster.assumeItCanRun("tcg");
-        int port = TestCluster.freePort();
+        String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory)) {
-            cluster.standby(cluster.file("vm1", "tcg", protection(port)), "b");
-            assertThatThrownBy(() -> cluster.standby(cluster.file("vm2", "tcg", protection(port)), "b"))
+            cluster.standby(cluster.file("vm1", "tcg", protection(address)), "b");
+            assertThatThrownBy(() -> cluster.standby(cluster.file("vm2", "tcg", protection(address)), "b"))
                     .isInstanceOf(EngineException.class)
-                    .hasMessageContaining("cannot listen on 127.0.0.1:" + port);
+                    .hasMessageContaining("cannot listen on " + address);
         }
     }
 
-    private static String protection(int port) {
-        return protection(port, port);
+    private static String protection(String address) {
+        return protection(address, address);
     }
 
-    private static String protection(int standbyPort, int listenPort) {
-        return "protection: {epoch: 10ms, failure_timeout: 5s, standbys: [\"127.0.0.1:%d\"], listen: \"127.0.0.1:%d\"}"
-                .formatted(standbyPort, listenPort);
+    private static String protection(String standby, String listen) {
+        return "protection: {epoch: 10ms, failure_timeout: 5s, standbys: [\"%s\"], listen: \"%s\"}"
+                .formatted(standby, listen);
     }
 }

@@ -12,11 +12,11 @@ import io.vmft.blk.server.VolumeSpec;
 import io.vmft.config.ConfigException;
 import io.vmft.engine.Engine;
 import io.vmft.engine.EngineException;
+import io.vmft.engine.config.Endpoint.HostPort;
 import io.vmft.engine.config.VmConfig;
 import io.vmft.proto.blk.v1.ForceRequest;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
+import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -25,6 +25,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * A real block server, real engines and real QEMUs on this machine, each engine with a run directory of its own. The guest is the one
@@ -36,6 +37,9 @@ final class TestCluster implements AutoCloseable {
     private static final String KVM_CPU = "cpu_model: \"host,-arch-capabilities\"";
 
     private static final ObjectMapper JSON = new ObjectMapper();
+
+    private static final String OWN_HOST = ownHost();
+    private static final AtomicInteger OWN_PORTS = new AtomicInteger(7000);
 
     private final Path directory;
     private final BlkServer blk;
@@ -83,10 +87,6 @@ final class TestCluster implements AutoCloseable {
         if (!outcome.accepted()) {
             throw new AssertionError(outcome.refusal());
         }
-    }
-
-    int controlPort() {
-        return blk.controlAddress().getPort();
     }
 
     /** Where copies of dirty pages wait to be sent. */
@@ -137,7 +137,7 @@ final class TestCluster implements AutoCloseable {
     /** The same, whose calls to the block server all go through {@code proxy}. */
     Path fileBehind(SlowProxy proxy, String name, String accelerator, String more) throws IOException {
         Path file = file(name, accelerator, more);
-        return Files.writeString(file, Files.readString(file).replace(control(), "127.0.0.1:" + proxy.port()));
+        return Files.writeString(file, Files.readString(file).replace(control(), proxy.address()));
     }
 
     /** A VM's file without a kernel; {@code more} is YAML appended as it is. */
@@ -210,10 +210,23 @@ final class TestCluster implements AutoCloseable {
         await().atMost(PATIENCE).until(() -> status(primary).path("epochs").asLong() >= target);
     }
 
-    static int freePort() throws IOException {
-        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            return socket.getLocalPort();
-        }
+    /**
+     * A new {@code HOST:PORT} where nobody listens, for an engine to listen at later. Nobody takes it before: the host is a loopback address
+     * of this process alone, made of its number, and the port is none that the system chooses for anybody.
+     */
+    static String ownAddress() {
+        return OWN_HOST + ":" + OWN_PORTS.getAndIncrement();
+    }
+
+    private static String ownHost() {
+        long pid = ProcessHandle.current().pid();
+        return "127.%d.%d.%d".formatted(64 + (pid >> 16), pid >> 8 & 0xff, pid & 0xff);
+    }
+
+    /** An address as {@link #ownAddress} gives it. */
+    static InetSocketAddress parsed(String address) {
+        HostPort parsed = HostPort.parse(address);
+        return new InetSocketAddress(parsed.host(), parsed.port());
     }
 
     @Override
