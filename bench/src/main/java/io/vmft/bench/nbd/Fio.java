@@ -21,9 +21,9 @@ final class Fio {
             double p99Micros,
             double syncMedianMicros) {}
 
-    /** What is to be done when fio has ended. */
+    /** What is to be done when fio has ended; returns the server's processor seconds until which what it did counts. */
     interface Ending {
-        void end() throws IOException, InterruptedException;
+        double end() throws IOException, InterruptedException;
     }
 
     private Fio() {}
@@ -31,7 +31,7 @@ final class Fio {
     /**
      * Measures.
      *
-     * @param ending the server's processor time until it is done counts, too
+     * @param ending done after fio
      */
     static Sample measure(ServerProcess server, String uri, Workload workload, int seconds, int imageMib, Ending ending)
             throws IOException, InterruptedException {
@@ -44,8 +44,7 @@ final class Fio {
         if (output.indexOf('{') < 0) {
             throw new IOException(workload.name() + " on " + server.kind() + ": fio has no result");
         }
-        ending.end();
-        double cpuSeconds = server.cpuSeconds() - cpuBefore;
+        double cpuSeconds = ending.end() - cpuBefore;
         // fio may say something before its JSON begins.
         JsonNode job = new ObjectMapper()
                 .readTree(output.substring(output.indexOf('{')))

@@ -169,16 +169,16 @@ public final class NbdBench implements Bench {
     private static Fio.Sample measure(Contender contender, Workload workload, int seconds)
             throws IOException, InterruptedException {
         EpochDriver epochs = contender.epochs();
-        if (epochs != null) {
-            epochs.start();
+        ServerProcess server = contender.server();
+        if (epochs == null) {
+            return Fio.measure(server, contender.uri(), workload, seconds, Images.MIB, server::cpuSeconds);
         }
-        return Fio.measure(contender.server(), contender.uri(), workload, seconds, Images.MIB, () -> {
-            if (epochs != null) {
-                epochs.stop();
-                // What is committed goes to the image in the background: not while another is measured, and at this
-                // one's cost.
-                contender.server().awaitQuiet();
-            }
+        epochs.start();
+        return Fio.measure(server, contender.uri(), workload, seconds, Images.MIB, () -> {
+            epochs.stop();
+            // What is committed goes to the image in the background: not while another is measured, and at this one's
+            // cost.
+            return server.awaitQuiet();
         });
     }
 

@@ -20,7 +20,7 @@ final class ServerProcess implements AutoCloseable {
     private static final int STOP_SECONDS = 20;
     private static final int QUIET_SECONDS = 60;
     /** Longer than what a server puts off may wait for a volume to come to rest. */
-    private static final int QUIET_MILLIS = 2500;
+    private static final int QUIET_MILLIS = 4000;
 
     /** Of one processor: a JVM is never wholly still. */
     private static final double QUIET_SHARE = 0.08;
@@ -153,15 +153,19 @@ final class ServerProcess implements AutoCloseable {
         }
     }
 
-    /** Waits until it does nothing: what it puts off, such as writing to an image, is done. */
-    void awaitQuiet() throws IOException, InterruptedException {
+    /**
+     * Waits until it does nothing: what it puts off, such as writing to an image, is done.
+     *
+     * @return processor seconds until then
+     */
+    double awaitQuiet() throws IOException, InterruptedException {
         long deadlineNanos = System.nanoTime() + TimeUnit.SECONDS.toNanos(QUIET_SECONDS);
         double before = cpuSeconds();
         while (System.nanoTime() < deadlineNanos) {
             Thread.sleep(QUIET_MILLIS);
             double now = cpuSeconds();
             if (now - before < QUIET_MILLIS / 1e3 * QUIET_SHARE) {
-                return;
+                return before;
             }
             before = now;
         }

@@ -9,22 +9,25 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.BlockingQueue;
+import java.util.Set;
+import java.util.concurrent.BlockingDeque;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.LinkedBlockingDeque;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Folds committed layers into the images. It lets a protected volume's commits gather, for {@code interval}, or until they fill its share
- * of the journal or rest for a tenth of the interval (what is written twice meanwhile goes to the image once, and a burst has the disk for itself), and drains without waiting. A few threads do the work, each volume's one at a time, so
- * that an image which does not answer holds up no other's.
+ * Folds committed layers into the images. It lets a protected volume's commits gather, for {@code interval}, or until they fill its
+ * share of the journal or rest: what is written twice meanwhile goes to the image once, and a burst has the disk for itself. It drains
+ * without waiting. A few threads do the work, each volume's one at a time, so that an image which does not answer holds up no other's.
  *
  * <p>A fold that fails for want of space or by an I/O error is done again later; the journal keeps its data, and writers wait when
  * it is full. A record that is not what was appended stops its volume.
@@ -36,6 +39,9 @@ public final class Applier implements AutoCloseable {
     private static final long FINISH_BYTES = 4 << 20;
 
     private static final int MAX_WORKERS = 4;
+    /** A volume that committed nothing for so long is at rest; or for a tenth of the interval, if that is longer. */
+    private static final Duration REST = Duration.ofSeconds(1);
+
     private static final Duration MIN_PAUSE = Duration.ofMillis(1);
     /** After how long what failed is tried again. */
     private static final Duration RETRY = Duration.ofSeconds(1);
@@ -43,16 +49,17 @@ public final class Applier implements AutoCloseable {
     private final Journal journal;
     private final Collection<Volume> volumes;
     private final Duration interval;
+    private final Duration rest;
     /** How often volumes are looked at. */
     private final Duration pause;
     /** What waits to be folded. The applier's thread alone. */
     private final Map<Volume, Gathered> gathered = new HashMap<>();
     /** As many as may be at work; whoever folds takes one. */
-    private final BlockingQueue<Fold> folds = new LinkedBlockingQueue<>();
+    private final BlockingDeque<Fold> folds = new LinkedBlockingDeque<>();
 
     private final ExecutorService workers;
     private final Map<Volume, Integer> drainRounds = new ConcurrentHashMap<>();
-    private final Map<Volume, String> troubles = new ConcurrentHashMap<>();
+    private final Map<Volume, Trouble> troubles = new ConcurrentHashMap<>();
     /** Volumes at work, and whether they are to be looked at once more. */
     private final Map<Volume, Boolean> busy = new HashMap<>();
 
@@ -62,9 +69,9 @@ public final class Applier implements AutoCloseable {
     /** How long {@link #close} may put committed data into the images; 0: what the journal holds stays there. */
     private volatile long settleNanos;
 
-    private boolean woken;
-    /** Whether this round of work was asked for: then whoever is at work now may have missed what it is for. */
-    private boolean roundForWake;
+    private boolean allWanted;
+    /** Volumes that somebody asked for, beside all. */
+    private final Set<Volume> wanted = new HashSet<>();
 
     private boolean stopping;
 
@@ -72,14 +79,19 @@ public final class Applier implements AutoCloseable {
      * What a volume had committed at the last look.
      *
      * @param sinceNanos when the first of it was seen
+     * @param changedNanos when the last of it was
      */
-    private record Gathered(long bytes, long sinceNanos) {}
+    private record Gathered(long bytes, long sinceNanos, long changedNanos) {}
+
+    /** Why a volume's image took nothing, and when. */
+    private record Trouble(String message, long sinceNanos) {}
 
     private Applier(Journal journal, Collection<Volume> volumes, Duration interval) {
         this.journal = journal;
         this.volumes = List.copyOf(volumes);
         this.interval = interval;
-        this.pause = Duration.ofNanos(Math.max(interval.toNanos() / 10, MIN_PAUSE.toNanos()));
+        this.rest = Duration.ofNanos(Math.min(interval.toNanos(), Math.max(interval.toNanos() / 10, REST.toNanos())));
+        this.pause = Duration.ofNanos(Math.max(rest.toNanos() / 2, MIN_PAUSE.toNanos()));
         int threads = Math.clamp(volumes.size(), 1, MAX_WORKERS);
         for (int i = 0; i < threads; i++) {
             folds.add(new Fold(journal));
@@ -95,11 +107,21 @@ public final class Applier implements AutoCloseable {
         return applier;
     }
 
-    /** Says that there may be something to do at once: a volume drains, or much was committed. */
+    /** Says that there may be something to do at once: a volume drains, or writers wait for room. */
     public void wake() {
         lock.lock();
         try {
-            woken = true;
+            allWanted = true;
+            changed.signal();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void wake(Volume volume) {
+        lock.lock();
+        try {
+            wanted.add(volume);
             changed.signal();
         } finally {
             lock.unlock();
@@ -116,18 +138,23 @@ public final class Applier implements AutoCloseable {
         }
     }
 
-    /** As {@link #wake} if the volume uses its share of the journal, or if writers wait for room. */
+    /** To be said after each commit: its volume is folded if what gathered fills its share of the journal, all if writers wait for room. */
     public void committed(Volume volume) {
-        if (volume.budget().usesShare() || journal.budget().waiting() > 0) {
+        if (journal.budget().waiting() > 0) {
             wake();
+        } else if (volume.budget().isShare(volume.overlay().committedBytes())) {
+            wake(volume);
         }
     }
 
     private void run() {
-        while (awaitWork()) {
+        for (Set<Volume> asked = awaitWork(); asked != null; asked = awaitWork()) {
             for (Volume volume : volumes) {
-                if (isDue(volume) || roundForWake) {
-                    setToWork(volume);
+                boolean isAsked = asked.contains(volume);
+                // Looked at even if it was asked for: what it had gathered is not what it gathers from now on.
+                if ((isDue(volume) || isAsked) && !failedJustNow(volume)) {
+                    gathered.remove(volume);
+                    setToWork(volume, isAsked);
                 }
             }
         }
@@ -139,27 +166,43 @@ public final class Applier implements AutoCloseable {
 
     /** Whether the volume's commits have gathered for long enough, or rest, or it is not commits that there is to do. */
     private boolean isDue(Volume volume) {
+        Gathered before = gathered.remove(volume);
         if (volume.mode() != WriteMode.JOURNALED || troubles.containsKey(volume)) {
             return true;
         }
-        Gathered before = gathered.remove(volume);
         long bytes = volume.overlay().committedBytes();
         if (bytes == 0) {
             return false;
         }
-        long sinceNanos = before == null ? System.nanoTime() : before.sinceNanos();
-        if (before != null && (bytes == before.bytes() || System.nanoTime() - sinceNanos >= interval.toNanos())) {
-            return true;
+        long now = System.nanoTime();
+        if (before == null) {
+            before = new Gathered(bytes, now, now);
+        } else if (bytes != before.bytes()) {
+            before = new Gathered(bytes, before.sinceNanos(), now);
         }
-        gathered.put(volume, new Gathered(bytes, sinceNanos));
-        return false;
+        gathered.put(volume, before);
+        return now - before.sinceNanos() >= interval.toNanos()
+                || now - before.changedNanos() >= rest.toNanos()
+                || isJournalLarge();
     }
 
-    private void setToWork(Volume volume) {
+    /** Whether segments are three quarters of what they may be: then one volume's few records must not keep those of another's many. */
+    private boolean isJournalLarge() {
+        return journal.budget().fileBytes() >= journal.budget().limitBytes() / 2 * 3;
+    }
+
+    /** Whether its image took nothing so short a time ago that trying again would do harm alone. */
+    private boolean failedJustNow(Volume volume) {
+        Trouble trouble = troubles.get(volume);
+        return trouble != null && System.nanoTime() - trouble.sinceNanos() < RETRY.toNanos();
+    }
+
+    /** Lets a thread attend to the volume; if one does already, once more after that if it was asked for: that one may have missed what for. */
+    private void setToWork(Volume volume, boolean isAsked) {
         lock.lock();
         try {
             if (busy.containsKey(volume)) {
-                busy.merge(volume, roundForWake, Boolean::logicalOr);
+                busy.merge(volume, isAsked, Boolean::logicalOr);
                 return;
             }
             busy.put(volume, false);
@@ -170,6 +213,9 @@ public final class Applier implements AutoCloseable {
     }
 
     private void work(Volume volume) {
+        if (isStopping()) {
+            return;
+        }
         boolean again = attend(volume);
         lock.lock();
         try {
@@ -178,24 +224,35 @@ public final class Applier implements AutoCloseable {
             lock.unlock();
         }
         if (again) {
-            wake();
+            wake(volume);
         }
     }
 
-    private boolean awaitWork() {
+    /** The volumes asked for, perhaps none; null: the end. */
+    private @Nullable Set<Volume> awaitWork() {
         lock.lock();
         try {
             long began = System.nanoTime();
             long left = pauseNanos();
-            while (!woken && !stopping && left > 0) {
+            while (!allWanted && wanted.isEmpty() && !stopping && left > 0) {
                 changed.awaitNanos(left);
                 left = pauseNanos() - (System.nanoTime() - began);
             }
-            roundForWake = woken;
-            woken = false;
-            return !stopping;
+            Set<Volume> asked = Set.copyOf(allWanted ? volumes : wanted);
+            allWanted = false;
+            wanted.clear();
+            return stopping ? null : asked;
         } catch (InterruptedException e) {
-            return false;
+            return null;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private boolean isStopping() {
+        lock.lock();
+        try {
+            return stopping;
         } finally {
             lock.unlock();
         }
@@ -229,7 +286,8 @@ public final class Applier implements AutoCloseable {
             return false;
         } catch (IOException e) {
             volume.budget().stuck(e);
-            if (!e.toString().equals(troubles.put(volume, e.toString()))) {
+            Trouble before = troubles.put(volume, new Trouble(e.toString(), System.nanoTime()));
+            if (before == null || !before.message().equals(e.toString())) {
                 LOG.error(
                         "{}: what was committed could not be written to the image, trying again: {}",
                         volume.name(),
@@ -286,17 +344,17 @@ public final class Applier implements AutoCloseable {
         return false;
     }
 
+    /** Folds what is committed now; while the volume drains, what is committed meanwhile, too. */
     private void foldCommitted(Volume volume) throws IOException {
-        for (Layer layer = volume.overlay().takeForApply();
-                layer != null;
-                layer = volume.overlay().takeForApply()) {
+        for (int left = volume.overlay().committedLayers(); left > 0 || volume.mode() != WriteMode.JOURNALED; left--) {
+            Layer layer = volume.overlay().takeForApply();
+            if (layer == null) {
+                return;
+            }
             volume.pins().beforeFold(layer);
             fold(layer, volume);
             volume.applied(layer.boundary());
             volume.budget().release(layer.budgetBytes());
-            if (volume.mode() == WriteMode.JOURNALED) {
-                return;
-            }
         }
     }
 
@@ -311,7 +369,7 @@ public final class Applier implements AutoCloseable {
         try {
             fold.fold(layer, volume.image());
         } finally {
-            folds.add(fold);
+            folds.addFirst(fold); // whose memory has grown already
         }
     }
 

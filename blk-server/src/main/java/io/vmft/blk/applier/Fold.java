@@ -13,7 +13,7 @@ import java.util.List;
 
 /**
  * Writes a layer into an image, every record's checksum checked. It reads the records as they lie in the journal, some hundreds at a
- * time, and writes those in volume order, neighbours together; the order of all is the page cache's. Doing it again after a
+ * time, and writes those in volume order, neighbours together; in what order all go to the disk is left to the page cache. Doing it again after a
  * failure or a crash gives the same image. Not thread-safe.
  */
 final class Fold {
@@ -22,8 +22,6 @@ final class Fold {
     private static final int MAX_WRITES = 1 << PLACE_BITS;
 
     private final RecordReader reader;
-    /** In volume order. */
-    private final List<Extent> writes = new ArrayList<>();
 
     private final WriteVector pieces = new WriteVector();
     private long piecesStart;
@@ -40,13 +38,14 @@ final class Fold {
         pieces.clear();
         clearStart = 0;
         clearEnd = 0;
-        writes.clear();
+        List<Extent> writes = new ArrayList<>();
         for (Extent extent : layer.extents()) {
             switch (extent.record().kind()) {
                 case WRITE -> {
                     writes.add(extent);
                     if (writes.size() == MAX_WRITES) {
-                        foldWrites(image);
+                        foldWrites(writes, image);
+                        writes.clear();
                     }
                 }
                 case TRIM -> clear(extent, image);
@@ -54,44 +53,43 @@ final class Fold {
                 case SEAL -> throw new IllegalStateException("a seal in a layer: " + extent);
             }
         }
-        foldWrites(image);
+        foldWrites(writes, image);
         flushClear(image);
         image.syncRewritten();
     }
 
-    private void foldWrites(VolumeImage image) throws IOException {
-        int count = writes.size();
-        long[] order = journalOrder();
-        for (int from = 0, to; from < count; from = to) {
-            to = read(order, from);
-            write(order, from, to, image);
+    /** Folds extents that are in volume order. */
+    private void foldWrites(List<Extent> writes, VolumeImage image) throws IOException {
+        long[] places = inJournalOrder(writes);
+        for (int from = 0, to; from < places.length; from = to) {
+            to = read(writes, places, from);
+            write(writes, places, from, to, image);
         }
-        writes.clear();
     }
 
-    /** The places of {@link #writes} as their records lie in the journal, each in the lower bits. */
-    private long[] journalOrder() {
+    /** The places of extents in their list, in the lower bits, as their records lie in the journal. */
+    private static long[] inJournalOrder(List<Extent> writes) {
         long oldest = Long.MAX_VALUE;
         for (Extent extent : writes) {
             oldest = Math.min(oldest, extent.record().sequence());
         }
-        long[] order = new long[writes.size()];
-        for (int i = 0; i < order.length; i++) {
-            order[i] = (writes.get(i).record().sequence() - oldest) << PLACE_BITS | i;
+        long[] places = new long[writes.size()];
+        for (int i = 0; i < places.length; i++) {
+            places[i] = ((writes.get(i).record().sequence() - oldest) << PLACE_BITS) | i;
         }
-        Arrays.sort(order);
-        return order;
+        Arrays.sort(places);
+        return places;
     }
 
-    private Extent at(long place) {
+    private static Extent at(List<Extent> writes, long place) {
         return writes.get((int) (place & (MAX_WRITES - 1)));
     }
 
     /** Reads the records of some extents, and returns the first whose record it has not read. */
-    private int read(long[] order, int from) throws IOException {
-        reader.begin(at(order[from]).record());
+    private int read(List<Extent> writes, long[] places, int from) throws IOException {
+        reader.begin(at(writes, places[from]).record());
         int to = from + 1;
-        while (to < order.length && reader.add(at(order[to]).record())) {
+        while (to < places.length && reader.add(at(writes, places[to]).record())) {
             to++;
         }
         reader.read();
@@ -99,13 +97,13 @@ final class Fold {
     }
 
     /** Writes some extents, in volume order. */
-    private void write(long[] order, int from, int to, VolumeImage image) throws IOException {
+    private void write(List<Extent> writes, long[] places, int from, int to, VolumeImage image) throws IOException {
         for (int i = from; i < to; i++) {
-            order[i] &= MAX_WRITES - 1;
+            places[i] &= MAX_WRITES - 1;
         }
-        Arrays.sort(order, from, to);
+        Arrays.sort(places, from, to);
         for (int i = from; i < to; i++) {
-            Extent extent = at(order[i]);
+            Extent extent = writes.get((int) places[i]);
             if (extent.start() != piecesEnd || pieces.isFull()) {
                 flushPieces(image);
             }

@@ -13,7 +13,7 @@ import java.util.List;
  */
 public final class WriteVector {
     /** The system's own limit ({@code IOV_MAX}). */
-    public static final int MAX_PIECES = 1024;
+    private static final int MAX_PIECES = 1024;
 
     /** {@code struct iovec}: base, length. */
     private static final int ENTRY_BYTES = 16;

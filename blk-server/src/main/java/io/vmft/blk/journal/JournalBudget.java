@@ -185,11 +185,11 @@ public final class JournalBudget {
             }
         }
 
-        /** Whether the lane uses its share or more. */
-        public boolean usesShare() {
+        /** Whether so many of the lane's bytes are its share or more. */
+        public boolean isShare(long bytes) {
             lock.lock();
             try {
-                return used > 0 && used >= share(limitBytes);
+                return users > 0 && bytes >= share(limitBytes);
             } finally {
                 lock.unlock();
             }

@@ -1,5 +1,6 @@
 package io.vmft.blk.journal;
 
+import io.vmft.blk.file.StoreFile;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -75,7 +76,15 @@ public final class RecordReader {
                     .allocate(Math.max(READ_BYTES, Math.min(longest, Long.highestOneBit(length) << 1)), 64);
             bytes = scratch.asByteBuffer().order(ByteOrder.BIG_ENDIAN);
         }
-        taken.getFirst().segment().file().read(start(), scratch.asSlice(0, length));
+        StoreFile file = taken.getFirst().segment().file();
+        try {
+            file.read(start(), scratch.asSlice(0, length));
+        } catch (IOException e) {
+            // Perhaps it is between them that the disk cannot be read.
+            for (JournalRecord record : taken) {
+                file.read(record.position(), scratch.asSlice(place(record), end(record) - record.position()));
+            }
+        }
         for (JournalRecord record : taken) {
             check(record);
         }

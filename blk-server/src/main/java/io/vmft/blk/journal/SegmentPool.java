@@ -24,8 +24,8 @@ import org.slf4j.LoggerFactory;
  * The files segments are in: makes them ahead of need, takes them back, deletes what is too many. A new file is filled with
  * zeroes and synced in the background, because appending to allocated, written blocks needs no file system metadata and so
  * makes a commit's {@code fdatasync} two to three times as fast. That writes everything twice, so files that come back
- * are kept for what comes next, the last one first; those nobody needed for a while are deleted, and at once where the file system
- * gets short of room. Thread-safe.
+ * are kept for what comes next, the last one first; those nobody needed for a while are deleted, and within two seconds where the
+ * file system gets short of room. Thread-safe.
  */
 final class SegmentPool implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(SegmentPool.class);
@@ -151,10 +151,9 @@ final class SegmentPool implements AutoCloseable {
 
     /** Takes back a file whose segment nobody needs or reads any more. */
     void giveBack(SegmentFile file) {
+        int most = hasRoomFor(MAX_SPARES) ? MAX_SPARES : MIN_SPARES;
         synchronized (this) {
-            if (!closed
-                    && file.sizeBytes() == segmentBytes
-                    && spares.size() < (hasRoomFor(MAX_SPARES) ? MAX_SPARES : MIN_SPARES)) {
+            if (!closed && file.sizeBytes() == segmentBytes && spares.size() < most) {
                 spares.addFirst(new Spare(file, System.nanoTime()));
                 trimLater();
                 return;
@@ -172,7 +171,7 @@ final class SegmentPool implements AutoCloseable {
     }
 
     private void trimLater() {
-        if (!trimming && spares.size() > MIN_SPARES) {
+        if (!trimming && spares.size() > MIN_SPARES && !preparer.isShutdown()) {
             trimming = true;
             preparer.schedule(this::trim, Math.min(idleNanos / 4, LOOK.toNanos()), TimeUnit.NANOSECONDS);
         }
@@ -180,10 +179,10 @@ final class SegmentPool implements AutoCloseable {
 
     private void trim() {
         List<SegmentFile> idle = new ArrayList<>();
+        // Half of what lets them stay when they come back: who is just above does not make and delete them in turn.
+        boolean isShort = !hasRoomFor(MAX_SPARES / 2);
         synchronized (this) {
             trimming = false;
-            // Half of what lets them stay when they come back: who is just above does not make and delete them in turn.
-            boolean isShort = !hasRoomFor(MAX_SPARES / 2);
             while (spares.size() > MIN_SPARES
                     && (isShort || System.nanoTime() - spares.getLast().sinceNanos() >= idleNanos)) {
                 idle.add(spares.removeLast().file());

@@ -12,8 +12,8 @@ import org.jspecify.annotations.Nullable;
  * nobody changes it.
  *
  * <p>A tree of two levels, in arrays: leaves of some dozens of extents, and where each leaf begins. To put one extent is two binary
- * searches and moving what follows it in its leaf. One takes 24 bytes beside its record, and the collector has nothing to follow
- * but the records: of a map of objects it has three more for each.
+ * searches and moving what follows it in its leaf. One takes 24 bytes beside its record where leaves are full, 35 as random writes
+ * leave them, and the collector has nothing to follow but the records: of a map of objects it has three more for each.
  *
  * <p>A <em>cursor</em> stands for an extent until the map is changed; {@link #NONE} for none.
  *

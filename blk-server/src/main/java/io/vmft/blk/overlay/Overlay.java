@@ -270,6 +270,16 @@ public final class Overlay {
         }
     }
 
+    /** Layers that are committed and not in the image, that which the applier has taken, too. */
+    public int committedLayers() {
+        lock.lock();
+        try {
+            return committed.size() + (applying == null ? 0 : 1);
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /** Budget bytes above the last commit. */
     public long uncommittedBytes() {
         lock.lock();

@@ -10,7 +10,7 @@ import java.time.Duration;
  *
  * @param limitBytes journal bytes not yet in the images, above which writers wait
  * @param segmentBytes size of the journal's files
- * @param applyInterval how long a protected volume's commits gather before they go to the image, unless they fill its share before or rest for a tenth of that
+ * @param applyInterval how long a protected volume's commits gather before they go to the image; sooner if they fill its share or rest
  * @param writerPatience how long a writer waits for room before it may exceed the limit by up to a quarter
  */
 public record JournalSettings(long limitBytes, long segmentBytes, Duration applyInterval, Duration writerPatience) {

@@ -64,16 +64,13 @@ class JournalBudgetTest {
 
     @Test
     void aShareIsHalfTheLimitDividedByThoseWhoUseAnything() throws Exception {
-        assertThat(one.usesShare()).isFalse();
-        one.reserve(LIMIT / 2 - 1);
-        assertThat(one.usesShare()).isFalse();
+        assertThat(one.isShare(LIMIT)).isFalse();
         one.reserve(1);
-        assertThat(one.usesShare()).isTrue();
-        one.release(LIMIT / 4);
-        assertThat(one.usesShare()).isFalse();
+        assertThat(one.isShare(LIMIT / 2 - 1)).isFalse();
+        assertThat(one.isShare(LIMIT / 2)).isTrue();
         other.reserve(1);
-        assertThat(one.usesShare()).isTrue();
-        assertThat(other.usesShare()).isFalse();
+        assertThat(one.isShare(LIMIT / 4)).isTrue();
+        assertThat(other.isShare(LIMIT / 4 - 1)).isFalse();
     }
 
     @Test

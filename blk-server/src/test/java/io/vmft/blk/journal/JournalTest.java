@@ -213,6 +213,25 @@ class JournalTest {
     }
 
     @Test
+    void whatCannotBeReadBetweenRecordsDoesNotConcernThem() throws IOException {
+        JournalRecord one = append(LANE, 4096);
+        append(LANE + 1, 4096);
+        JournalRecord other = append(LANE, 4096);
+        RecordReader reader = new RecordReader(journal);
+        reader.begin(one);
+        assertThat(reader.add(other)).isTrue();
+        AtomicInteger reads = new AtomicInteger();
+        files.inject((call, _) -> {
+            if (call == FaultyFiles.Call.READ && reads.getAndIncrement() == 0) {
+                throw new IOException("injected");
+            }
+        });
+        reader.read();
+        assertThat(reads).hasValue(3);
+        assertThat(reader.payload(other).byteSize()).isEqualTo(4096);
+    }
+
+    @Test
     void aFailedSyncIsFinalAndRememberedAcrossARestart() throws IOException {
         JournalRecord record = append(LANE, 100);
         files.inject((call, _) -> {

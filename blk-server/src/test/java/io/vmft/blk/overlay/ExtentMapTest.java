@@ -93,6 +93,17 @@ class ExtentMapTest {
         assertThat(map).containsExactly(new Extent(0, SIZE, all));
     }
 
+    /** Leaves as they are in use, which grow before they are split. */
+    @Property(tries = 20)
+    void manyFitIntoALeaf(@ForAll Random random) {
+        ExtentMap map = new ExtentMap();
+        long[] model = new long[SIZE];
+        for (int i = 0; i < 1500; i++) {
+            put(map, model, random.nextInt(SIZE), 1);
+        }
+        check(map, model, 0);
+    }
+
     @Test
     void isEmptyAtFirst() {
         ExtentMap map = new ExtentMap();
