@@ -130,6 +130,10 @@ public final class BenchMain implements Callable<Integer> {
                     spec.commandLine(), "there is no benchmark " + name + "; \"vmft bench\" lists them");
         }
         List<Result> results = bench.get().run(settings(), spec.commandLine().getErr());
+        if (results.isEmpty()) {
+            throw new IOException(
+                    "nothing of " + name + " has a name as '" + only + "'; without --only all is measured");
+        }
         String table = bench.get().table(results);
         if (table.isEmpty()) {
             list(results, out);
