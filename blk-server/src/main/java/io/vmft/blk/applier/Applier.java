@@ -69,11 +69,10 @@ public final class Applier implements AutoCloseable {
     /** How long {@link #close} may put committed data into the images; 0: what the journal holds stays there. */
     private volatile long settleNanos;
 
-    private boolean allWanted;
-    /** Volumes that somebody asked for, beside all. */
+    /** Volumes that somebody asked for. */
     private final Set<Volume> wanted = new HashSet<>();
 
-    private boolean stopping;
+    private volatile boolean stopping;
 
     /**
      * What a volume had committed at the last look.
@@ -109,29 +108,13 @@ public final class Applier implements AutoCloseable {
 
     /** Says that there may be something to do at once: a volume drains, or writers wait for room. */
     public void wake() {
-        lock.lock();
-        try {
-            allWanted = true;
-            changed.signal();
-        } finally {
-            lock.unlock();
-        }
+        wake(volumes);
     }
 
-    private void wake(Volume volume) {
+    private void wake(Collection<Volume> which) {
         lock.lock();
         try {
-            wanted.add(volume);
-            changed.signal();
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    /** Says that how long it may do nothing has changed. */
-    private void signal() {
-        lock.lock();
-        try {
+            wanted.addAll(which);
             changed.signal();
         } finally {
             lock.unlock();
@@ -143,7 +126,7 @@ public final class Applier implements AutoCloseable {
         if (journal.budget().waiting() > 0) {
             wake();
         } else if (volume.budget().isShare(volume.overlay().committedBytes())) {
-            wake(volume);
+            wake(List.of(volume));
         }
     }
 
@@ -213,7 +196,7 @@ public final class Applier implements AutoCloseable {
     }
 
     private void work(Volume volume) {
-        if (isStopping()) {
+        if (stopping) {
             return;
         }
         boolean again = attend(volume);
@@ -224,7 +207,7 @@ public final class Applier implements AutoCloseable {
             lock.unlock();
         }
         if (again) {
-            wake(volume);
+            wake(List.of(volume));
         }
     }
 
@@ -232,27 +215,15 @@ public final class Applier implements AutoCloseable {
     private @Nullable Set<Volume> awaitWork() {
         lock.lock();
         try {
-            long began = System.nanoTime();
             long left = pauseNanos();
-            while (!allWanted && wanted.isEmpty() && !stopping && left > 0) {
-                changed.awaitNanos(left);
-                left = pauseNanos() - (System.nanoTime() - began);
+            while (wanted.isEmpty() && !stopping && left > 0) {
+                left = changed.awaitNanos(left);
             }
-            Set<Volume> asked = Set.copyOf(allWanted ? volumes : wanted);
-            allWanted = false;
+            Set<Volume> asked = Set.copyOf(wanted);
             wanted.clear();
             return stopping ? null : asked;
         } catch (InterruptedException e) {
             return null;
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    private boolean isStopping() {
-        lock.lock();
-        try {
-            return stopping;
         } finally {
             lock.unlock();
         }
@@ -292,7 +263,8 @@ public final class Applier implements AutoCloseable {
                         "{}: what was committed could not be written to the image, trying again: {}",
                         volume.name(),
                         e.toString());
-                signal();
+                // Not to be folded at once, but for the next pause to be the shorter one.
+                wake(List.of(volume));
             }
             return false;
         }
