@@ -44,18 +44,8 @@ public interface ExportView extends AutoCloseable {
      */
     void write(long offset, ByteBuf source, boolean fua) throws IOException;
 
-    /** Whether {@link #write(long, PipedData)} is worth a try, as things stand. */
-    default boolean takesPiped() {
-        return false;
-    }
-
-    /**
-     * Writes all of {@code data}, without a copy through this process; it need not be safe when it returns. If it fails, some bytes may be
-     * written.
-     *
-     * @return false if that cannot be: then nothing was written, and {@code data} is whole
-     */
-    default boolean write(long offset, PipedData data) throws IOException {
+    /** Whether {@link #write} of so many bytes would wait until others have made room, as things stand. */
+    default boolean waitsForRoom(int lengthBytes) {
         return false;
     }
 

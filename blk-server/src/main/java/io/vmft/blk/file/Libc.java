@@ -45,12 +45,6 @@ final class Libc {
     static final int FALLOC_FL_PUNCH_HOLE = 2;
     static final int FALLOC_FL_ZERO_RANGE = 16;
 
-    static final int F_DUPFD_CLOEXEC = 1030;
-    static final int F_SETPIPE_SZ = 1031;
-
-    static final int SPLICE_F_MOVE = 1;
-    static final int SPLICE_F_NONBLOCK = 2;
-
     static final int SEEK_DATA = 3;
     static final int SEEK_HOLE = 4;
     private static final int POSIX_FADV_WILLNEED = 3;
@@ -73,16 +67,6 @@ final class Libc {
             CAPTURE_ERRNO,
             Linker.Option.firstVariadicArg(2));
     private static final MethodHandle CLOSE = handle("close", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
-    private static final MethodHandle FCNTL = LINKER.downcallHandle(
-            symbol("fcntl"),
-            FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT),
-            CAPTURE_ERRNO,
-            Linker.Option.firstVariadicArg(2));
-    private static final MethodHandle PIPE2 = handle("pipe2", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
-    private static final MethodHandle SPLICE = handle(
-            "splice", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, ADDRESS, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT));
-    private static final MethodHandle READ =
-            handle("read", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG));
     private static final MethodHandle PREAD =
             handle("pread", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle PWRITE =
@@ -127,57 +111,6 @@ final class Libc {
 
     static int fsync(int fd) {
         return call(FSYNC, fd);
-    }
-
-    static int fcntl(int fd, int command, int argument) {
-        try {
-            MemorySegment errno = CAPTURED.get();
-            int result = (int) FCNTL.invokeExact(errno, fd, command, argument);
-            return result >= 0 ? result : -(int) ERRNO.get(errno, 0L);
-        } catch (Throwable e) {
-            throw new AssertionError(e);
-        }
-    }
-
-    /**
-     * Makes a pipe.
-     *
-     * @param ends two ints: what is read from, what is written to
-     */
-    static int pipe2(MemorySegment ends, int flags) {
-        try {
-            MemorySegment errno = CAPTURED.get();
-            int result = (int) PIPE2.invokeExact(errno, ends, flags);
-            return result >= 0 ? result : -(int) ERRNO.get(errno, 0L);
-        } catch (Throwable e) {
-            throw new AssertionError(e);
-        }
-    }
-
-    /**
-     * Moves bytes without a copy through this process; one of the two is a pipe.
-     *
-     * @param toPosition a long: where to, moved on by what was moved; NULL for what has no positions
-     */
-    static long splice(int from, int to, MemorySegment toPosition, long lengthBytes, int flags) {
-        try {
-            MemorySegment errno = CAPTURED.get();
-            long result =
-                    (long) SPLICE.invokeExact(errno, from, MemorySegment.NULL, to, toPosition, lengthBytes, flags);
-            return result >= 0 ? result : -(int) ERRNO.get(errno, 0L);
-        } catch (Throwable e) {
-            throw new AssertionError(e);
-        }
-    }
-
-    static long read(int fd, MemorySegment buffer) {
-        try {
-            MemorySegment errno = CAPTURED.get();
-            long result = (long) READ.invokeExact(errno, fd, buffer, buffer.byteSize());
-            return result >= 0 ? result : -(int) ERRNO.get(errno, 0L);
-        } catch (Throwable e) {
-            throw new AssertionError(e);
-        }
     }
 
     static long pread(int fd, MemorySegment buffer, long position) {

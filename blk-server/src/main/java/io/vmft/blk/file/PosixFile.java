@@ -1,7 +1,6 @@
 package io.vmft.blk.file;
 
 import io.vmft.blk.export.NoSpaceException;
-import io.vmft.blk.export.PipedData;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -87,25 +86,6 @@ class PosixFile implements StoreFile {
         } finally {
             Reference.reachabilityFence(pieces);
         }
-    }
-
-    @Override
-    public boolean write(long position, PipedData data) throws IOException {
-        boolean began = false;
-        for (long at = position; data.lengthBytes() > 0; ) {
-            long count = data.moveTo(fd, at);
-            if (count == -Libc.EINVAL && !began) {
-                return false;
-            }
-            if (count != -Libc.EINTR) {
-                if (check("splice", count) == 0) {
-                    throw new IOException(path + ": splice: the pipe ended");
-                }
-                at += count;
-                began = true;
-            }
-        }
-        return true;
     }
 
     @Override

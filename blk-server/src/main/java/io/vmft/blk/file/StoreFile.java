@@ -1,6 +1,5 @@
 package io.vmft.blk.file;
 
-import io.vmft.blk.export.PipedData;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -28,15 +27,6 @@ public interface StoreFile extends AutoCloseable {
      * killed meanwhile, some bytes may be there: those before one place and none behind it.
      */
     void write(long position, WriteVector pieces) throws IOException;
-
-    /**
-     * Writes all of {@code data}, without a copy through this process. If it fails, some bytes may be there.
-     *
-     * @return false if this file cannot do that: then nothing was written, and {@code data} is whole
-     */
-    default boolean write(long position, PipedData data) throws IOException {
-        return false;
-    }
 
     /** Makes everything written so far durable ({@code fdatasync}). After a failure nothing is known about it. */
     void sync() throws IOException;

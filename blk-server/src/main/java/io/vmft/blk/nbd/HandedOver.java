@@ -2,7 +2,6 @@ package io.vmft.blk.nbd;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
-import io.vmft.blk.file.Pipe;
 import io.vmft.blk.nbd.RequestExecutor.Fault;
 import io.vmft.proto.nbd.NbdRequest;
 import java.util.Queue;
@@ -19,8 +18,6 @@ import org.jspecify.annotations.Nullable;
  */
 final class HandedOver {
     private final RequestExecutor requests;
-    private final Pipes pipes;
-    private final Lane lane;
     private final Consumer<ChannelHandlerContext> drain;
 
     /** Jobs done, not yet taken back. */
@@ -30,18 +27,14 @@ final class HandedOver {
 
     private int count;
     private long bytes;
-    private long pipedBytes;
 
     /**
      * Nothing is handed over yet.
      *
-     * @param lane the one among the executors that keeps its tasks' order
      * @param drain run on the event loop when jobs are done; takes them back with {@link #takeBack}
      */
-    HandedOver(RequestExecutor requests, Pipes pipes, Lane lane, Consumer<ChannelHandlerContext> drain) {
+    HandedOver(RequestExecutor requests, Consumer<ChannelHandlerContext> drain) {
         this.requests = requests;
-        this.pipes = pipes;
-        this.lane = lane;
         this.drain = drain;
     }
 
@@ -51,9 +44,7 @@ final class HandedOver {
         private final NbdRequest request;
         private final @Nullable SplitRequest split;
         private final @Nullable CallPace pace;
-        private final @Nullable Pipe piped;
         private final ByteBuf reply;
-        private final Executor executor;
         private final int payloadBytes;
         private @Nullable Fault fault;
         private long nanos;
@@ -61,46 +52,25 @@ final class HandedOver {
         Job(
                 ChannelHandlerContext ctx,
                 NbdRequest request,
-                @Nullable Pipe piped,
                 @Nullable SplitRequest split,
                 @Nullable CallPace pace,
-                ByteBuf reply,
-                Executor executor) {
+                ByteBuf reply) {
             this.ctx = ctx;
             this.request = request;
             this.split = split;
             this.pace = pace;
-            this.piped = piped;
             this.reply = reply;
-            this.executor = executor;
-            this.payloadBytes = piped == null ? requests.payloadBytes(request) : piped.lengthBytes();
-        }
-
-        /** Whether another piece that is surely done later will wake the event loop for this one, too. */
-        private boolean mayWait() {
-            return split != null
-                    && executor == lane
-                    && request instanceof NbdRequest.Write write
-                    && write.remainingBytes() > 0
-                    && !lane.isLastTask();
+            this.payloadBytes = requests.payloadBytes(request);
         }
 
         @Override
         public void run() {
             long start = System.nanoTime();
-            if (piped != null) {
-                fault = requests.storePiped(request.offset(), piped);
-                pipes.giveBack(piped);
-            } else {
-                fault = split == null
-                        ? requests.execute(request, reply)
-                        : requests.perform(request, split.request(), false, reply);
-            }
+            fault = split == null
+                    ? requests.execute(request, reply)
+                    : requests.perform(request, split.request(), false, reply);
             nanos = System.nanoTime() - start;
             done.add(this);
-            if (mayWait()) {
-                return;
-            }
             if (drainScheduled.compareAndSet(false, true)) {
                 try {
                     ctx.executor().execute(() -> {
@@ -137,7 +107,6 @@ final class HandedOver {
     void begin(
             ChannelHandlerContext ctx,
             NbdRequest request,
-            @Nullable Pipe piped,
             @Nullable SplitRequest split,
             @Nullable CallPace pace,
             Executor executor) {
@@ -146,15 +115,11 @@ final class HandedOver {
             reply = ctx.alloc().directBuffer(requests.replyBytes(request));
         } catch (OutOfMemoryError e) {
             RequestExecutor.release(request);
-            if (piped != null) {
-                pipes.giveBack(piped);
-            }
             throw e;
         }
-        Job job = new Job(ctx, request, piped, split, pace, reply, executor);
+        Job job = new Job(ctx, request, split, pace, reply);
         count++;
         bytes += job.payloadBytes;
-        pipedBytes += piped == null ? 0 : job.payloadBytes;
         if (split != null) {
             split.begun();
         }
@@ -168,7 +133,6 @@ final class HandedOver {
         if (job != null) {
             count--;
             bytes -= job.payloadBytes;
-            pipedBytes -= job.piped == null ? 0 : job.payloadBytes;
             if (job.pace != null) {
                 job.pace.took(job.nanos, job.payloadBytes);
             }
@@ -184,10 +148,5 @@ final class HandedOver {
     /** The payload of those. */
     long bytes() {
         return bytes;
-    }
-
-    /** What of it is in pipes. */
-    long pipedBytes() {
-        return pipedBytes;
     }
 }

@@ -10,13 +10,13 @@ import java.util.concurrent.atomic.AtomicInteger;
  * <pre>
  *   a connection's share   in flight        1/2
  *                          unsent replies   1/4
- *                          being received, and the last piece begun over a limit: 256 KiB, and a piece of a read
+ *                          being received, and the last piece begun over a limit: a piece each
  * </pre>
  */
 final class MemoryShare {
     private static final int MAX_UNSENT_BYTES = 1 << 20;
     private static final int MIN_PIECE_BYTES = 256 << 10;
-    private static final int MAX_READ_PIECE_BYTES = 1 << 20;
+    private static final int MAX_PIECE_BYTES = 1 << 20;
 
     private final NbdLimits limits;
     private final AtomicInteger connections = new AtomicInteger();
@@ -38,10 +38,13 @@ final class MemoryShare {
         return Math.min(limits.inFlightBytes(), limits.memoryBytes() / Math.max(1, connections.get()) / 2);
     }
 
-    /** The longest piece in which a read is copied, now: the longer, the fewer hand-overs between server and client. */
-    int readPieceBytes() {
+    /**
+     * The longest piece in which a read is copied, or a write received and stored, now: the longer, the fewer times server and client wait
+     * for each other. More than 1 MiB would not stay in a processor's cache between the two copies.
+     */
+    int pieceBytes() {
         long share = limits.memoryBytes() / Math.max(1, connections.get()) / 4;
-        return Math.clamp(share, MIN_PIECE_BYTES, MAX_READ_PIECE_BYTES);
+        return Math.clamp(share, MIN_PIECE_BYTES, MAX_PIECE_BYTES);
     }
 
     /** Replies a client may leave in the server's memory before its requests wait, whoever else is there. */

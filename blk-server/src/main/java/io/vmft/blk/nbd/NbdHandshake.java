@@ -39,7 +39,6 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
     private final NbdLimits limits;
     private final MemoryShare memory;
     private final StorageThreads threads;
-    private final Pipes pipes;
     private final NbdServerDecoder decoder;
     private final Questions questions;
     private final CutLog cutLog;
@@ -64,7 +63,6 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
             NbdLimits limits,
             MemoryShare memory,
             StorageThreads threads,
-            Pipes pipes,
             @Nullable Tls tls,
             NbdServerDecoder decoder,
             CutLog cutLog) {
@@ -72,7 +70,6 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         this.limits = limits;
         this.memory = memory;
         this.threads = threads;
-        this.pipes = pipes;
         this.tls = tls;
         this.decoder = decoder;
         this.questions = new Questions(threads.questions(), decoder);
@@ -328,8 +325,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         StatusReply status = new StatusReply(headers, metaContexts.of(name), limits.extents());
         RequestExecutor requests = new RequestExecutor(name, lease, headers, status);
         ctx.pipeline()
-                .addAfter(
-                        ctx.name(), null, new NbdTransmission(requests, lease, decoder, limits, memory, threads, pipes))
+                .addAfter(ctx.name(), null, new NbdTransmission(requests, lease, decoder, limits, memory, threads))
                 .remove(this);
         decoder.startTransmission(headers);
         if (option instanceof NbdOption.Go(String _, List<Integer> wanted)) {

@@ -49,7 +49,6 @@ public final class NbdServer implements AutoCloseable {
     private final Exports exports;
     private final NbdLimits limits;
     private final StorageThreads threads;
-    private final Pipes pipes = new Pipes();
     private final MemoryShare memory;
     private final @Nullable Tls tls;
     private final CutLog cutLog = new CutLog();
@@ -166,7 +165,7 @@ public final class NbdServer implements AutoCloseable {
         NbdServerDecoder decoder = new NbdServerDecoder();
         channel.pipeline()
                 .addLast(decoder)
-                .addLast(new NbdHandshake(exports, limits, memory, threads, pipes, tls, decoder, cutLog))
+                .addLast(new NbdHandshake(exports, limits, memory, threads, tls, decoder, cutLog))
                 .addLast(new ConnectionGuard(cutLog));
     }
 
@@ -203,6 +202,5 @@ public final class NbdServer implements AutoCloseable {
         }
         loops.shutdownGracefully(0, GRACE.toSeconds(), TimeUnit.SECONDS).awaitUninterruptibly();
         threads.close();
-        pipes.close();
     }
 }

@@ -7,21 +7,18 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
 import io.netty.channel.FileRegion;
 import io.netty.handler.ssl.SslHandler;
-import io.vmft.blk.file.Pipe;
 import io.vmft.blk.nbd.HandedOver.Job;
 import io.vmft.blk.nbd.RequestExecutor.Fault;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerDecoder;
 import java.util.List;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
  * One connection's transmission phase. Confined to its event loop.
  *
  * <p><b>Where storage is called.</b> Reads and plain writes run on the event loop as long as they are fast ({@link CallPace}), on
- * the I/O threads otherwise; long writes go through a {@link Lane}, past this process's memory where they can
- * ({@link SplicedPayload}), and the data of long reads is sent by the kernel from the
+ * the I/O threads otherwise, as do writes that wait for room in the journal; the data of long reads is sent by the kernel from the
  * image's file where that holds it and it is not slower ({@link LongReadWay}). Whatever syncs, trims, zeroes, reads ahead or asks for extents runs on
  * other threads always. Small writes of a turn go to a journal together ({@link GatheredWrites}). Several requests of a connection may
  * thus run at once and be answered in any order, as NBD allows. A reply is encoded after its call has returned, so a write
@@ -31,11 +28,11 @@ import org.jspecify.annotations.Nullable;
  * While too many calls are with other threads, or the client does not take its replies, nothing more is decoded and the
  * socket is not read.
  */
-final class NbdTransmission extends ChannelDuplexHandler implements SplicedPayload.Sink {
+final class NbdTransmission extends ChannelDuplexHandler {
     /** From here on a copy may cost more than what sending from a file costs beside it. */
     private static final int LONG_READ_BYTES = 64 << 10;
-    /** From here on a write is worth a hand-over: it is stored while what follows it is received. */
-    private static final int LANE_BYTES = 64 << 10;
+    /** Shorter writes are gathered for a journal. */
+    private static final int LONG_WRITE_BYTES = 64 << 10;
 
     /** What the server tells its connections, as a user event. */
     enum Event {
@@ -49,17 +46,12 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     private final NbdLimits limits;
     private final MemoryShare memory;
     private final StorageThreads threads;
-    private final Pipes pipes;
     private final Replies replies = new Replies();
     private final CallPace readPace = new CallPace();
     private final CallPace writePace = new CallPace();
     private final LongReadWay longReads = new LongReadWay();
-    private final Lane lane;
     private final HandedOver handedOver;
     private final GatheredWrites gathered = new GatheredWrites();
-
-    /** Null: the channel alone reads the socket. */
-    private @Nullable SplicedPayload spliced;
 
     /** The write whose pieces are arriving. */
     private @Nullable SplitRequest openWrite;
@@ -87,25 +79,19 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
             NbdServerDecoder decoder,
             NbdLimits limits,
             MemoryShare memory,
-            StorageThreads threads,
-            Pipes pipes) {
+            StorageThreads threads) {
         this.requests = requests;
         this.lease = lease;
         this.decoder = decoder;
         this.limits = limits;
         this.memory = memory;
         this.threads = threads;
-        this.pipes = pipes;
-        this.lane = new Lane(threads.io());
-        this.handedOver = new HandedOver(requests, pipes, lane, this::drain);
+        this.handedOver = new HandedOver(requests, this::drain);
     }
 
     @Override
     public void handlerAdded(ChannelHandlerContext ctx) {
-        spliced = SplicedPayload.of(ctx, decoder, pipes, this);
-        if (spliced != null) {
-            decoder.announceLongWrites(LANE_BYTES);
-        }
+        decoder.takeWritesIn(() -> pieceBytes(writePace));
     }
 
     @Override
@@ -123,11 +109,11 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
             case NbdRequest.Write write -> write(ctx, write);
             case NbdRequest.Flush flush -> flush(ctx, flush);
             case NbdRequest.Trim trim ->
-                handedOver.begin(ctx, trim, null, null, null, trim.fua() ? threads.flush() : threads.io());
+                handedOver.begin(ctx, trim, null, null, trim.fua() ? threads.flush() : threads.io());
             case NbdRequest.WriteZeroes zeroes ->
-                handedOver.begin(ctx, zeroes, null, null, null, zeroes.fua() ? threads.flush() : threads.io());
-            case NbdRequest.Cache cache -> handedOver.begin(ctx, cache, null, null, null, threads.io());
-            case NbdRequest.BlockStatus status -> handedOver.begin(ctx, status, null, null, null, threads.io());
+                handedOver.begin(ctx, zeroes, null, null, zeroes.fua() ? threads.flush() : threads.io());
+            case NbdRequest.Cache cache -> handedOver.begin(ctx, cache, null, null, threads.io());
+            case NbdRequest.BlockStatus status -> handedOver.begin(ctx, status, null, null, threads.io());
             case NbdRequest.Refused refused -> run(ctx, refused, null, null);
             case NbdRequest.Disconnect _ -> leaving = true;
         }
@@ -138,12 +124,12 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         if (requests.flushesAtOnce()) {
             run(ctx, flush, null, null);
         } else {
-            handedOver.begin(ctx, flush, null, null, null, threads.flush());
+            handedOver.begin(ctx, flush, null, null, threads.flush());
         }
     }
 
     private void read(ChannelHandlerContext ctx, NbdRequest.Read read) {
-        boolean isOnePiece = read.lengthBytes() <= readPieceBytes();
+        boolean isOnePiece = read.lengthBytes() <= pieceBytes(readPace);
         boolean isSplit = !isOnePiece && requests.mayFragment(read);
         FileRegion region = regionOf(ctx, read);
         copyTimed = region != null;
@@ -166,8 +152,8 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     }
 
     /** Slow storage is given many short pieces at a time. */
-    private int readPieceBytes() {
-        return readPace.isFast() ? memory.readPieceBytes() : NbdServerDecoder.PIECE_BYTES;
+    private int pieceBytes(CallPace pace) {
+        return pace.isFast() ? memory.pieceBytes() : NbdServerDecoder.PIECE_BYTES;
     }
 
     /** Where a long read's data lies in one file, if the kernel may send it from there. */
@@ -225,7 +211,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
 
     private void beginPieces(ChannelHandlerContext ctx) {
         for (SplitRequest split = openRead; split != null && !isFull(ctx); split = openRead) {
-            int bytes = Math.min(openReadBytes, readPieceBytes());
+            int bytes = Math.min(openReadBytes, pieceBytes(readPace));
             NbdRequest piece = new NbdRequest.Read(split.request().cookie(), openReadOffset, bytes, false);
             openReadOffset += bytes;
             openReadBytes -= bytes;
@@ -239,17 +225,10 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     }
 
     private void write(ChannelHandlerContext ctx, NbdRequest.Write write) {
-        if (spliced != null) {
-            if (!write.data().isReadable() && write.remainingBytes() > 0) {
-                takePiped(spliced, write);
-                return;
-            }
-            spliced.readByChannel();
-        }
         SplitRequest split = openWrite;
         if (split == null && write.remainingBytes() == 0) {
             if (write.fua() && !requests.flushesAtOnce()) {
-                handedOver.begin(ctx, write, null, null, null, threads.flush());
+                handedOver.begin(ctx, write, null, null, threads.flush());
             } else {
                 runOrHandOver(ctx, write, null, writePace);
             }
@@ -266,48 +245,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         } else {
             write.data().release();
         }
-        endWrite(ctx, write, split);
-    }
-
-    /** Has the rest of a write, which was announced, come in pipes if that can be. */
-    private void takePiped(SplicedPayload way, NbdRequest.Write announced) {
-        if (!wantsPiped() || !requests.takesPiped(announced)) {
-            return;
-        }
-        if (openWrite == null) {
-            openWrite = new SplitRequest(announced, announced.fua());
-        }
-        way.begin(announced);
-    }
-
-    /** A write that failed is drained by the channel. */
-    @Override
-    public boolean wantsPiped() {
-        return openWrite == null || openWrite.fault() == null;
-    }
-
-    @Override
-    public void piped(ChannelHandlerContext ctx, NbdRequest.Write piece, Pipe data) {
-        SplitRequest split = Objects.requireNonNull(openWrite);
-        if (closed || split.fault() != null) {
-            pipes.giveBack(data);
-        } else {
-            handedOver.begin(ctx, piece, data, split, writePace, writePace.isFast() ? lane : threads.io());
-        }
-        endWrite(ctx, piece, split);
-        throttle(ctx);
-    }
-
-    @Override
-    public void pipedAll(ChannelHandlerContext ctx) {
-        if (!closed) {
-            replies.flush(ctx);
-            closeIfLeft(ctx);
-        }
-    }
-
-    private void endWrite(ChannelHandlerContext ctx, NbdRequest.Write piece, SplitRequest split) {
-        if (piece.remainingBytes() == 0) {
+        if (write.remainingBytes() == 0) {
             openWrite = null;
             split.wholeBegun();
             answerIfDone(ctx, split);
@@ -318,7 +256,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
         return openWrite == null
                 && write.remainingBytes() == 0
                 && !write.fua()
-                && write.data().readableBytes() < LANE_BYTES
+                && write.data().readableBytes() < LONG_WRITE_BYTES
                 && writePace.isFast()
                 && requests.gathersWrites();
     }
@@ -348,10 +286,8 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
 
     private void runOrHandOver(
             ChannelHandlerContext ctx, NbdRequest request, @Nullable SplitRequest split, CallPace pace) {
-        if (!pace.isFast()) {
-            handedOver.begin(ctx, request, null, split, pace, threads.io());
-        } else if (request instanceof NbdRequest.Write write && write.data().readableBytes() >= LANE_BYTES) {
-            handedOver.begin(ctx, request, null, split, pace, lane);
+        if (!pace.isFast() || (request instanceof NbdRequest.Write write && requests.waitsForRoom(write))) {
+            handedOver.begin(ctx, request, split, pace, threads.io());
         } else {
             run(ctx, request, split, pace);
         }
@@ -420,7 +356,7 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
             return;
         }
         if (split.takeSync()) {
-            handedOver.begin(ctx, new NbdRequest.Flush(split.request().cookie()), null, split, null, threads.flush());
+            handedOver.begin(ctx, new NbdRequest.Flush(split.request().cookie()), split, null, threads.flush());
             return;
         }
         requests.answer(split.request(), split.fault(), replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
@@ -435,7 +371,6 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     private boolean isFull(ChannelHandlerContext ctx) {
         return handedOver.count() + sending >= limits.inFlightRequests()
                 || (handedOver.bytes() > 0 && handedOver.bytes() >= memory.inFlightBytes())
-                || (spliced != null && handedOver.pipedBytes() >= spliced.inFlightBytes())
                 || !ctx.channel().isWritable();
     }
 
@@ -450,18 +385,10 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
             paused = true;
             decoder.pause();
             ctx.channel().config().setAutoRead(false);
-            if (spliced != null) {
-                spliced.pause();
-            }
         } else if (!full && paused) {
             paused = false;
-            if (spliced == null || !spliced.isUnderWay()) {
-                ctx.channel().config().setAutoRead(true);
-            }
+            ctx.channel().config().setAutoRead(true);
             decoder.resume();
-            if (spliced != null && !paused) {
-                spliced.resume();
-            }
         }
     }
 
@@ -515,9 +442,6 @@ final class NbdTransmission extends ChannelDuplexHandler implements SplicedPaylo
     /** Before the client can see its connection end, no call of it begins any more. */
     @Override
     public void close(ChannelHandlerContext ctx, ChannelPromise promise) {
-        if (spliced != null) {
-            spliced.close();
-        }
         endLease();
         var _ = ctx.close(promise);
     }

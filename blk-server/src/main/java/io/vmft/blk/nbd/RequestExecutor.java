@@ -1,16 +1,13 @@
 package io.vmft.blk.nbd;
 
 import io.netty.buffer.ByteBuf;
-import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.FileRegion;
 import io.vmft.blk.export.ExportView;
-import io.vmft.blk.file.Pipe;
 import io.vmft.proto.nbd.NbdError;
 import io.vmft.proto.nbd.NbdHeaders;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerEncoder;
 import java.io.IOException;
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.LongAdder;
@@ -128,61 +125,23 @@ final class RequestExecutor {
             return dispatch(request, whole, last, lease.view(), out);
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
             out.writerIndex(start);
-            return failed(e);
+            if (!StorageErrors.isSilent(e)) {
+                report(e);
+            }
+            return new Fault(
+                    StorageErrors.of(e),
+                    String.valueOf(e.getMessage()),
+                    StorageErrors.isFinal(e),
+                    StorageErrors.isSilent(e));
         } finally {
             release(request);
             lease.exit();
         }
     }
 
-    private Fault failed(Throwable failure) {
-        if (!StorageErrors.isSilent(failure)) {
-            report(failure);
-        }
-        return new Fault(
-                StorageErrors.of(failure),
-                String.valueOf(failure.getMessage()),
-                StorageErrors.isFinal(failure),
-                StorageErrors.isSilent(failure));
-    }
-
-    /** Whether the rest of a write may come in pipes: what {@link #storePiped} does not check is in order. */
-    boolean takesPiped(NbdRequest.Write write) {
-        ExportView view = lease.view();
-        return view.takesPiped() && check(write, view) == null;
-    }
-
-    /**
-     * Carries out a piece of a write that {@link #takesPiped} was asked about. The answer is left to the caller.
-     *
-     * @param data what it writes; all of it, if nothing is wrong
-     */
-    @Nullable
-    Fault storePiped(long offset, Pipe data) {
-        if (!lease.enter()) {
-            return ENDED;
-        }
-        try {
-            if (!lease.view().write(offset, data)) {
-                storeCopied(offset, data, lease.view());
-            }
-            return null;
-        } catch (IOException | RuntimeException | OutOfMemoryError e) {
-            return failed(e);
-        } finally {
-            lease.exit();
-        }
-    }
-
-    private static void storeCopied(long offset, Pipe data, ExportView view) throws IOException {
-        int lengthBytes = data.lengthBytes();
-        ByteBuf copy = PooledByteBufAllocator.DEFAULT.directBuffer(lengthBytes);
-        try {
-            data.read(MemorySegment.ofBuffer(copy.nioBuffer(0, lengthBytes)));
-            view.write(offset, copy.writerIndex(lengthBytes), false);
-        } finally {
-            copy.release();
-        }
+    /** Whether a write, or a piece of one, would wait until others have made room. */
+    boolean waitsForRoom(NbdRequest.Write write) {
+        return lease.view().waitsForRoom(write.data().readableBytes());
     }
 
     /** Whether several writes should be given to {@link #writeTogether}. */

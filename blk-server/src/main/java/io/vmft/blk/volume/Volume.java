@@ -3,7 +3,6 @@ package io.vmft.blk.volume;
 import io.vmft.blk.changes.ChangeMap;
 import io.vmft.blk.export.ExportView;
 import io.vmft.blk.export.FencedException;
-import io.vmft.blk.export.PipedData;
 import io.vmft.blk.journal.Journal;
 import io.vmft.blk.journal.JournalBudget;
 import io.vmft.blk.journal.JournalRecord;
@@ -240,23 +239,9 @@ public final class Volume {
         }
     }
 
-    /** Whether {@link #writeInPlace} is worth a try, as things stand. */
-    boolean writesInPlace() {
-        return mode == WriteMode.DIRECT && image.takesPiped();
-    }
-
-    /**
-     * As {@link #change}, of bytes that lie in the kernel.
-     *
-     * @return false if that cannot be, now or ever: then nothing was changed, and {@code data} is whole
-     */
-    boolean writeInPlace(VolumeView view, long offset, PipedData data) throws IOException {
-        gate.readLock().lock();
-        try {
-            return beginDirect(view, offset, data.lengthBytes()) && image.write(offset, data);
-        } finally {
-            gate.readLock().unlock();
-        }
+    /** Whether {@link #change} by a write of so many bytes would wait for room in the journal, as things stand. */
+    boolean waitsForRoom(long lengthBytes) {
+        return mode != WriteMode.DIRECT && !budget.hasRoom(JournalRecord.budgetBytes(lengthBytes));
     }
 
     private void changePart(

@@ -2,7 +2,6 @@ package io.vmft.blk.volume;
 
 import io.netty.channel.DefaultFileRegion;
 import io.netty.channel.FileRegion;
-import io.vmft.blk.export.PipedData;
 import io.vmft.blk.export.SyncFailedException;
 import io.vmft.blk.file.StoreFile;
 import io.vmft.blk.file.StoreFiles;
@@ -38,7 +37,6 @@ public final class VolumeImage implements AutoCloseable {
     private volatile boolean dirty = true;
 
     private volatile boolean regionsWork = true;
-    private volatile boolean takesPiped = true;
     private volatile @Nullable IOException failure;
     private volatile Runnable syncFailed = () -> {};
 
@@ -195,21 +193,6 @@ public final class VolumeImage implements AutoCloseable {
     public void write(long offset, MemorySegment source) throws IOException {
         file.write(offset, source);
         dirty = true;
-    }
-
-    /** Whether {@link #write(long, PipedData)} has not failed to be possible yet. */
-    boolean takesPiped() {
-        return takesPiped;
-    }
-
-    /** As {@link StoreFile#write(long, PipedData)}. */
-    boolean write(long offset, PipedData data) throws IOException {
-        if (!file.write(offset, data)) {
-            takesPiped = false;
-            return false;
-        }
-        dirty = true;
-        return true;
     }
 
     /** As {@link #write}, of what the caller can write again until {@link #syncRewritten} returns. */

@@ -5,7 +5,6 @@ import io.netty.channel.FileRegion;
 import io.vmft.blk.export.BlockStatus;
 import io.vmft.blk.export.DisplacedException;
 import io.vmft.blk.export.ExportView;
-import io.vmft.blk.export.PipedData;
 import io.vmft.blk.export.ViewOwner;
 import io.vmft.blk.journal.RecordKind;
 import io.vmft.blk.overlay.Horizon;
@@ -109,14 +108,8 @@ final class VolumeView implements ExportView, Roster.Member {
     }
 
     @Override
-    public boolean takesPiped() {
-        return volume.writesInPlace();
-    }
-
-    @Override
-    public boolean write(long offset, PipedData data) throws IOException {
-        checkOpen();
-        return volume.writeInPlace(this, offset, data);
+    public boolean waitsForRoom(int lengthBytes) {
+        return volume.waitsForRoom(lengthBytes);
     }
 
     @Override

@@ -1,13 +1,11 @@
 package io.vmft.blk.file;
 
-import io.vmft.blk.export.PipedData;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.BiPredicate;
 import org.jspecify.annotations.Nullable;
@@ -32,23 +30,11 @@ public final class FaultyFiles implements StoreFiles {
         default void afterWrite(Path path) throws IOException {}
     }
 
-    private final AtomicInteger pipedWrites = new AtomicInteger();
     private final Map<Path, LongAdder> readBytes = new ConcurrentHashMap<>();
     private volatile Fault fault = (_, _) -> {};
-    private volatile boolean takesPiped = true;
 
     public void inject(Fault next) {
         fault = next;
-    }
-
-    /** From now on files cannot take what lies in pipes. */
-    public void refusePiped() {
-        takesPiped = false;
-    }
-
-    /** How often data from a pipe was to be written, whatever became of it. */
-    public int pipedWrites() {
-        return pipedWrites.get();
     }
 
     /** How many bytes of a file were read into memory. */
@@ -151,13 +137,6 @@ public final class FaultyFiles implements StoreFiles {
             ask(Call.WRITE);
             file.write(position, pieces);
             fault.afterWrite(file.path());
-        }
-
-        @Override
-        public boolean write(long position, PipedData data) throws IOException {
-            pipedWrites.incrementAndGet();
-            ask(Call.WRITE);
-            return takesPiped && file.write(position, data);
         }
 
         @Override

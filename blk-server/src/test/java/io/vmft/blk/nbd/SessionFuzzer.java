@@ -109,7 +109,6 @@ public final class SessionFuzzer {
                         limits,
                         new MemoryShare(limits),
                         new StorageThreads(threads, threads, threads),
-                        new Pipes(),
                         null,
                         decoder,
                         CUT_LOG))

@@ -173,6 +173,7 @@ class StorageFaultsTest {
         Awaitility.await().until(() -> server.journalBudget().usedBytes() > hardLimit - 8192);
         Awaitility.await().until(() -> server.journalBudget().waiting() == 1);
         assertThat(server.journalBudget().usedBytes()).isLessThanOrEqualTo(hardLimit);
+        assertThat(primary.waitsForRoom(1)).isTrue();
         engine.takeOver("hostB", 1, 1);
         assertThatThrownBy(writer::await).hasCauseInstanceOf(FencedException.class);
         assertThat(server.journalBudget().usedBytes()).isZero();

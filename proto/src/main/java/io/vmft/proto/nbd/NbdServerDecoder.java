@@ -3,6 +3,7 @@ package io.vmft.proto.nbd;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
+import java.util.function.IntSupplier;
 
 /**
  * Decodes what a client sends: {@link NbdClientFlags}, then {@link NbdOption}s, and from {@link #startTransmission} on
@@ -19,7 +20,7 @@ import io.netty.channel.ChannelHandlerContext;
  * {@link #startTransmission} or by doing nothing (the handshake goes on), or later, between {@link #pause} and {@link #resume}.
  */
 public final class NbdServerDecoder extends NbdUnitDecoder {
-    /** Payloads of writes come in pieces of at most this: what a connection holds does not grow with the request. */
+    /** Payloads of writes come in pieces of at most this, unless {@link #takeWritesIn} was called: what a connection holds does not grow with the request. */
     public static final int PIECE_BYTES = 256 << 10;
 
     private static final int OPTION_HEADER_BYTES = 16;
@@ -37,7 +38,7 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
     private int option;
     private int lengthBytes;
     private int remainingBytes;
-    private int announceFromBytes = Integer.MAX_VALUE;
+    private IntSupplier pieceBytes = () -> PIECE_BYTES;
     private int flags;
     private long cookie;
     private long offset;
@@ -57,36 +58,12 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
     }
 
     /**
-     * From now on a long write is announced whenever its payload, or what is left of it, begins with what is received next: by an
-     * {@link NbdRequest.Write} without data. The receiver may then take it from the socket itself, {@link #taken}, instead of having the
-     * channel read; or leave it to this decoder.
+     * From now on payloads of writes come in pieces of at most so many bytes.
      *
-     * @param fromBytes how much must be left at least for it to be worth an announcement; more than 0
+     * @param mostBytes more than 0; asked when a piece begins, of which that much is held in memory until it is whole
      */
-    public void announceLongWrites(int fromBytes) {
-        announceFromBytes = fromBytes;
-        letOthersTakePayloads();
-    }
-
-    /** Whether what the socket brings next is payload of a write. */
-    public boolean isAtPayload() {
-        return state == State.WRITE_DATA && isCaughtUp();
-    }
-
-    /** Others have taken so much of the payload, at most all of it, from the socket. Only while {@link #isAtPayload}. */
-    public void taken(int payloadBytes) {
-        offset += payloadBytes;
-        remainingBytes -= payloadBytes;
-        expectWriteData();
-        takenByAnother();
-    }
-
-    @Override
-    void caughtUp(ChannelHandlerContext ctx) {
-        if (state == State.WRITE_DATA && remainingBytes >= announceFromBytes) {
-            ctx.fireChannelRead(new NbdRequest.Write(
-                    cookie, offset, Unpooled.EMPTY_BUFFER, (flags & Nbd.CMD_FLAG_FUA) != 0, remainingBytes));
-        }
+    public void takeWritesIn(IntSupplier mostBytes) {
+        pieceBytes = mostBytes;
     }
 
     @Override
@@ -223,7 +200,7 @@ public final class NbdServerDecoder extends NbdUnitDecoder {
     }
 
     private void expectWriteData() {
-        lengthBytes = Math.min(remainingBytes, PIECE_BYTES);
+        lengthBytes = Math.min(remainingBytes, pieceBytes.getAsInt());
         if (lengthBytes == 0) {
             next(State.REQUEST, headers.requestBytes());
         } else {

@@ -35,7 +35,6 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
     private boolean tls;
     private boolean plainTextEnds;
     private boolean ended;
-    private boolean othersTakePayloads;
 
     NbdUnitDecoder(int firstUnitBytes) {
         this.unitBytes = firstUnitBytes;
@@ -55,27 +54,6 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
     /** Drops bytes before the next unit begins. */
     final void skip(long lengthBytes) {
         skipBytes = lengthBytes;
-    }
-
-    /**
-     * All that was received is decoded, and nothing of the expected unit has been received; called as often as that comes to be while the
-     * channel is read.
-     */
-    void caughtUp(ChannelHandlerContext ctx) {}
-
-    /** From now on units may be taken from the socket by others: together with a long one, or the one behind it, no more is received. */
-    final void letOthersTakePayloads() {
-        othersTakePayloads = true;
-    }
-
-    /** Whether the expected unit begins with what is received next. */
-    final boolean isCaughtUp() {
-        return partial == null && held.isEmpty() && skipBytes == 0;
-    }
-
-    /** The expected unit, or the beginning of it, was taken from the socket by another; the caller announces what follows. */
-    final void takenByAnother() {
-        lastUnitBytes = DIRECT_RECEIVE_BYTES;
     }
 
     /** Decodes nothing more until {@link #resume}. The caller sees to it that the socket is not read meanwhile. */
@@ -165,7 +143,6 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
                 // Received in place: this reference is the receiver's, the unit has its own.
                 if (!in.isWritable()) {
                     decodePartial(ctx, in);
-                    tellIfCaughtUp(ctx);
                 }
                 return;
             }
@@ -180,7 +157,6 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
                     endPlainText(in.isReadable());
                 }
             }
-            tellIfCaughtUp(ctx);
         } catch (RuntimeException e) {
             end();
             throw e;
@@ -189,12 +165,6 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
             if (release) {
                 in.release();
             }
-        }
-    }
-
-    private void tellIfCaughtUp(ChannelHandlerContext ctx) {
-        if (!ended && isCaughtUp()) {
-            caughtUp(ctx);
         }
     }
 
@@ -283,11 +253,10 @@ abstract class NbdUnitDecoder extends ChannelInboundHandlerAdapter {
                 // Behind a long payload come a short header and most likely another long payload: what is received
                 // together with the header would have to be copied.
                 return lastUnitBytes >= DIRECT_RECEIVE_BYTES
-                        ? allocator.directBuffer(othersTakePayloads ? unitBytes : HEADER_RECEIVE_BYTES)
+                        ? allocator.directBuffer(HEADER_RECEIVE_BYTES)
                         : super.allocate(allocator);
             }
-            int neededBytes = othersTakePayloads ? unit.capacity() : unit.writableBytes();
-            return neededBytes >= DIRECT_RECEIVE_BYTES ? unit.retain() : super.allocate(allocator);
+            return unit.writableBytes() >= DIRECT_RECEIVE_BYTES ? unit.retain() : super.allocate(allocator);
         }
 
         @Override

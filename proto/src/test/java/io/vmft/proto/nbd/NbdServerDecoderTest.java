@@ -9,6 +9,7 @@ import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.embedded.EmbeddedChannel;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 import org.junit.jupiter.api.Test;
@@ -466,86 +467,31 @@ class NbdServerDecoderTest {
         }
     }
 
-    /** In the transmission phase, announcing writes of 100 bytes and more; messages as text. */
-    private static EmbeddedChannel announcing(NbdServerDecoder decoder, List<String> messages) {
+    @Test
+    void howLongAPieceMayBeIsAskedWhenItBegins() {
+        List<String> messages = new ArrayList<>();
+        AtomicInteger mostBytes = new AtomicInteger(3);
+        NbdServerDecoder decoder = new NbdServerDecoder();
         EmbeddedChannel channel = new EmbeddedChannel(decoder, new ChannelInboundHandlerAdapter() {
             @Override
             public void channelRead(ChannelHandlerContext ctx, Object message) {
-                if (message instanceof NbdRequest.Write write) {
-                    messages.add("write %d: %d at %d, %d left"
-                            .formatted(
-                                    write.cookie(),
-                                    write.data().readableBytes(),
-                                    write.offset(),
-                                    write.remainingBytes()));
-                    write.data().release();
-                } else if (message instanceof NbdRequest) {
-                    messages.add(message.toString());
+                if (message instanceof NbdRequest) {
+                    messages.add(Wire.describe(message));
                 }
             }
         });
         channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes(FLAGS)));
         decoder.startTransmission(NbdHeaders.SIMPLE);
-        decoder.announceLongWrites(100);
-        return channel;
-    }
-
-    @Test
-    void aLongWriteIsAnnouncedWhereItsDataBeginsWithWhatComesNext() {
-        List<String> messages = new ArrayList<>();
-        NbdServerDecoder decoder = new NbdServerDecoder();
-        EmbeddedChannel channel = announcing(decoder, messages);
-        channel.writeInbound(
-                Unpooled.wrappedBuffer(Wire.bytes(REQUEST + "0000 0001 0000000000000007 0000000000001000 00000064")));
-        assertThat(messages).containsExactly("write 7: 0 at 4096, 100 left");
-        assertThat(decoder.isAtPayload()).isTrue();
-        decoder.taken(60);
-        assertThat(decoder.isAtPayload()).isTrue();
-        decoder.taken(30);
-        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes("00".repeat(4))));
-        assertThat(decoder.isAtPayload()).as("some of it was received").isFalse();
+        decoder.takeWritesIn(mostBytes::get);
         channel.writeInbound(Unpooled.wrappedBuffer(
-                Wire.bytes("00".repeat(6), REQUEST + "0000 0003 0000000000000008 0000000000000000 00000000")));
-        assertThat(messages)
-                .containsExactly("write 7: 0 at 4096, 100 left", "write 7: 10 at 4186, 0 left", "Flush[cookie=8]");
-        channel.finishAndReleaseAll();
-    }
-
-    @Test
-    void aLongWriteWhoseDataHasBegunIsAnnouncedBehindItsFirstPiece() {
-        List<String> messages = new ArrayList<>();
-        NbdServerDecoder decoder = new NbdServerDecoder();
-        EmbeddedChannel channel = announcing(decoder, messages);
-        int piece = NbdServerDecoder.PIECE_BYTES;
-        channel.writeInbound(Unpooled.wrappedBuffer(
-                Wire.bytes(REQUEST + "0001 0001 0000000000000007 0000000000000000 %08x ab".formatted(2 * piece))));
-        assertThat(messages).isEmpty();
-        channel.writeInbound(Unpooled.wrappedBuffer(new byte[piece - 1]));
+                Wire.bytes(REQUEST + "0000 0001 0000000000000007 0000000000001000 00000009 aabb")));
+        mostBytes.set(5);
+        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes("ccddeeffaabbcc")));
         assertThat(messages)
                 .containsExactly(
-                        "write 7: %d at 0, %d left".formatted(piece, piece),
-                        "write 7: 0 at %d, %d left".formatted(piece, piece));
-        decoder.taken(piece);
-        assertThat(decoder.isAtPayload()).as("the next is a header").isFalse();
-        channel.writeInbound(
-                Unpooled.wrappedBuffer(Wire.bytes(REQUEST + "0000 0003 0000000000000008 0000000000000000 00000000")));
-        assertThat(messages).last().isEqualTo("Flush[cookie=8]");
-        channel.finishAndReleaseAll();
-    }
-
-    @Test
-    void shortWritesAndWhatIsHeldAreNotAnnounced() {
-        List<String> messages = new ArrayList<>();
-        NbdServerDecoder decoder = new NbdServerDecoder();
-        EmbeddedChannel channel = announcing(decoder, messages);
-        channel.writeInbound(
-                Unpooled.wrappedBuffer(Wire.bytes(REQUEST + "0000 0001 0000000000000007 0000000000000000 00000063")));
-        decoder.pause();
-        channel.writeInbound(Unpooled.wrappedBuffer(
-                Wire.bytes("00".repeat(99), REQUEST + "0000 0001 0000000000000008 0000000000000000 00000064")));
-        channel.writeInbound(Unpooled.wrappedBuffer(Wire.bytes("00".repeat(100))));
-        decoder.resume();
-        assertThat(messages).containsExactly("write 7: 99 at 0, 0 left", "write 8: 100 at 0, 0 left");
+                        "Write[cookie=7, offset=4096, data=aabbcc, fua=false, remainingBytes=6]",
+                        "Write[cookie=7, offset=4099, data=ddeeffaabb, fua=false, remainingBytes=1]",
+                        "Write[cookie=7, offset=4104, data=cc, fua=false, remainingBytes=0]");
         channel.finishAndReleaseAll();
     }
 
