@@ -3,7 +3,6 @@ package io.vmft.nbd.client;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
-import io.netty.handler.ssl.SslCloseCompletionEvent;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslHandler;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
@@ -144,7 +143,7 @@ final class ClientHandshake extends ChannelInboundHandlerAdapter {
         String name = uri.tls() == null ? "localhost" : ClientTls.serverName(uri.tls(), host);
         SslHandler handler = context.newHandler(ctx.alloc(), name, port);
         handler.setHandshakeTimeoutMillis(DEADLINE.toMillis());
-        ctx.pipeline().addFirst(handler);
+        ctx.pipeline().addFirst(handler, new CloseAtTlsEnd());
     }
 
     @Override
@@ -157,9 +156,6 @@ final class ClientHandshake extends ChannelInboundHandlerAdapter {
                 Throwable cause = rootOf(completion.cause());
                 fail(ctx, new NbdTlsException("TLS failed: " + cause.getMessage(), cause));
             }
-        } else if (event instanceof SslCloseCompletionEvent) {
-            // A server may wait for that before it closes.
-            var _ = ctx.close();
         } else {
             ctx.fireUserEventTriggered(event);
         }

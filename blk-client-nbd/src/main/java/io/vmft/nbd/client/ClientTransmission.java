@@ -4,7 +4,6 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
-import io.netty.handler.ssl.SslCloseCompletionEvent;
 import io.netty.util.collection.LongObjectHashMap;
 import io.vmft.proto.nbd.NbdClientEncoder;
 import io.vmft.proto.nbd.NbdHeaders;
@@ -120,16 +119,6 @@ final class ClientTransmission extends ChannelInboundHandlerAdapter {
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext ctx) {
         channel.eventLoop().execute(this::sendWaiting); // not from inside the write that changed it
-    }
-
-    /** A server that has ended TLS may wait for the client to close, before it does. */
-    @Override
-    public void userEventTriggered(ChannelHandlerContext ctx, Object event) {
-        if (event instanceof SslCloseCompletionEvent) {
-            var _ = ctx.close();
-        } else {
-            ctx.fireUserEventTriggered(event);
-        }
     }
 
     @Override

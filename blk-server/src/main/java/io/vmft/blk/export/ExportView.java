@@ -44,21 +44,17 @@ public interface ExportView extends AutoCloseable {
      */
     void write(long offset, ByteBuf source, boolean fua) throws IOException;
 
-    /** Whether {@link #write} of so many bytes would wait until others have made room, as things stand. */
-    default boolean waitsForRoom(int lengthBytes) {
-        return false;
-    }
-
     /** A write that need not be safe when it returns. */
     record Write(long offset, ByteBuf data) {}
 
-    /** Whether {@link #writeTogether} costs less than writing one after the other, as things stand. */
-    default boolean gathersWrites() {
+    /** Whether writes are journaled, as things stand: {@link #write} may then wait for room, and {@link #writeTogether} costs less. */
+    default boolean journals() {
         return false;
     }
 
     /**
-     * Carries out writes as if by {@link #write} one after the other. Their data stays the caller's.
+     * Carries out writes as if by {@link #write} one after the other, as far as they wait for nobody: neither for room nor for a change of
+     * the volume's mode, only for storage. Their data stays the caller's.
      *
      * @return how many of them, from the first on, were done; the others were not, each of them must be written by itself and will
      *     find what is in its way

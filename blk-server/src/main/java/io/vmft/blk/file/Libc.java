@@ -25,7 +25,6 @@ import java.lang.invoke.VarHandle;
 final class Libc {
     static final int EINTR = 4;
     static final int ENXIO = 6;
-    static final int EAGAIN = 11;
     static final int EBUSY = 16;
     static final int EINVAL = 22;
     static final int ENOSPC = 28;

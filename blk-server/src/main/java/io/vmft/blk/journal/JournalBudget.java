@@ -171,16 +171,6 @@ public final class JournalBudget {
             }
         }
 
-        /** Whether {@link #reserve} would find room now. */
-        public boolean hasRoom(long bytes) {
-            lock.lock();
-            try {
-                return !exceeds(bytes, limitBytes);
-            } finally {
-                lock.unlock();
-            }
-        }
-
         /** Takes {@code bytes} if there is room now. */
         public boolean tryReserve(long bytes) {
             lock.lock();

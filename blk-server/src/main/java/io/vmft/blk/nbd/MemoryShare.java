@@ -44,7 +44,8 @@ final class MemoryShare {
      */
     int pieceBytes() {
         long share = limits.memoryBytes() / Math.max(1, connections.get()) / 4;
-        return Math.clamp(share, MIN_PIECE_BYTES, MAX_PIECE_BYTES);
+        // As the allocator has them: between two powers it would take more.
+        return Integer.highestOneBit(Math.clamp(share, MIN_PIECE_BYTES, MAX_PIECE_BYTES));
     }
 
     /** Replies a client may leave in the server's memory before its requests wait, whoever else is there. */

@@ -72,7 +72,7 @@ final class NbdHandshake extends ChannelInboundHandlerAdapter {
         this.threads = threads;
         this.tls = tls;
         this.decoder = decoder;
-        this.questions = new Questions(threads.questions(), decoder);
+        this.questions = new Questions(threads.waiting(), decoder);
         this.cutLog = cutLog;
     }
 

@@ -62,7 +62,7 @@ public final class NbdServer implements AutoCloseable {
         this.limits = limits;
         this.memory = new MemoryShare(limits);
         this.threads = new StorageThreads(limits);
-        this.tls = tls == null ? null : new Tls(ServerCertificates.load(tls), tls.required(), threads.questions());
+        this.tls = tls == null ? null : new Tls(ServerCertificates.load(tls), tls.required(), threads.waiting());
         this.loops =
                 transport.loops("nbd-loop", Math.max(4, Runtime.getRuntime().availableProcessors()));
     }

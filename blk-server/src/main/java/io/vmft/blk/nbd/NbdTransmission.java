@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * One connection's transmission phase. Confined to its event loop.
  *
  * <p><b>Where storage is called.</b> Reads and plain writes run on the event loop as long as they are fast ({@link CallPace}), on
- * the I/O threads otherwise, as do writes that wait for room in the journal; the data of long reads is sent by the kernel from the
+ * the I/O threads otherwise, and writes that wait for room in the journal on threads of their own; the data of long reads is sent by the kernel from the
  * image's file where that holds it and it is not slower ({@link LongReadWay}). Whatever syncs, trims, zeroes, reads ahead or asks for extents runs on
  * other threads always. Small writes of a turn go to a journal together ({@link GatheredWrites}). Several requests of a connection may
  * thus run at once and be answered in any order, as NBD allows. A reply is encoded after its call has returned, so a write
@@ -258,7 +258,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
                 && !write.fua()
                 && write.data().readableBytes() < LONG_WRITE_BYTES
                 && writePace.isFast()
-                && requests.gathersWrites();
+                && requests.journals();
     }
 
     /** Carries out what was gathered; what cannot be done together is done alone, and answers for itself. */
@@ -286,11 +286,35 @@ final class NbdTransmission extends ChannelDuplexHandler {
 
     private void runOrHandOver(
             ChannelHandlerContext ctx, NbdRequest request, @Nullable SplitRequest split, CallPace pace) {
-        if (!pace.isFast() || (request instanceof NbdRequest.Write write && requests.waitsForRoom(write))) {
+        if (!pace.isFast()) {
             handedOver.begin(ctx, request, split, pace, threads.io());
-        } else {
+        } else if (!(request instanceof NbdRequest.Write write) || !requests.journals()) {
             run(ctx, request, split, pace);
+        } else if (!journal(ctx, write, split)) {
+            // It may wait for others, which tells nothing of storage.
+            handedOver.begin(ctx, write, split, null, threads.waiting());
         }
+    }
+
+    /**
+     * Journals a write, or a piece of one, if that waits for nobody.
+     *
+     * @return false: it is still to be carried out, all of it
+     */
+    private boolean journal(ChannelHandlerContext ctx, NbdRequest.Write write, @Nullable SplitRequest split) {
+        long start = System.nanoTime();
+        boolean done = requests.writeTogether(List.of(write)) == 1 && (!write.fua() || requests.flushesAtOnce());
+        if (!done) {
+            return false;
+        }
+        int bytes = write.data().readableBytes();
+        writePace.took(System.nanoTime() - start, bytes);
+        write.data().release();
+        if (split == null) {
+            requests.answer(write, null, replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
+        }
+        replies.moved(ctx, bytes);
+        return true;
     }
 
     /** Carries out a request, or a piece of one, here and now. */

@@ -139,20 +139,16 @@ final class RequestExecutor {
         }
     }
 
-    /** Whether a write, or a piece of one, would wait until others have made room. */
-    boolean waitsForRoom(NbdRequest.Write write) {
-        return lease.view().waitsForRoom(write.data().readableBytes());
-    }
-
-    /** Whether several writes should be given to {@link #writeTogether}. */
-    boolean gathersWrites() {
-        return lease.view().gathersWrites();
+    /** Whether writes should be given to {@link #writeTogether} first. */
+    boolean journals() {
+        return lease.view().journals();
     }
 
     /**
-     * Carries out whole writes without FUA, as if one after the other. Neither answers them nor releases their data.
+     * Carries out writes, or pieces of them, without their FUA, as if one after the other, as far as they wait for nobody. Neither answers
+     * them nor releases their data.
      *
-     * @return how many of them, from the first on, were done; the others are to be {@link #execute executed}, one by one
+     * @return how many of them, from the first on, were done; the others are to be {@link #execute executed}, one by one, where they may wait
      */
     int writeTogether(List<NbdRequest.Write> writes) {
         if (!lease.enter()) {

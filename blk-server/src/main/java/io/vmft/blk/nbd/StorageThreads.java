@@ -11,7 +11,7 @@ import java.util.concurrent.Executors;
 final class StorageThreads implements AutoCloseable {
     private final ExecutorService io;
     private final ExecutorService flush;
-    private final ExecutorService questions;
+    private final ExecutorService waiting;
 
     StorageThreads(NbdLimits limits) {
         this(
@@ -21,10 +21,10 @@ final class StorageThreads implements AutoCloseable {
     }
 
     /** On threads of the caller's making, which are closed with this. */
-    StorageThreads(ExecutorService io, ExecutorService flush, ExecutorService questions) {
+    StorageThreads(ExecutorService io, ExecutorService flush, ExecutorService waiting) {
         this.io = io;
         this.flush = flush;
-        this.questions = questions;
+        this.waiting = waiting;
     }
 
     ExecutorService io() {
@@ -36,17 +36,17 @@ final class StorageThreads implements AutoCloseable {
     }
 
     /**
-     * For questions in the handshake, one at a time for each connection. They may wait for requests of other connections, so they must not
-     * take a thread from those.
+     * For what may wait for requests of other connections, and so must not take a thread from those: questions in the handshake, and writes
+     * for which the journal has no room.
      */
-    ExecutorService questions() {
-        return questions;
+    ExecutorService waiting() {
+        return waiting;
     }
 
     /** Waits for what runs. */
     @Override
     public void close() {
-        questions.close();
+        waiting.close();
         io.close();
         flush.close();
     }

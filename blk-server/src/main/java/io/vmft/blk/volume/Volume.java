@@ -239,11 +239,6 @@ public final class Volume {
         }
     }
 
-    /** Whether {@link #change} by a write of so many bytes would wait for room in the journal, as things stand. */
-    boolean waitsForRoom(long lengthBytes) {
-        return mode != WriteMode.DIRECT && !budget.hasRoom(JournalRecord.budgetBytes(lengthBytes));
-    }
-
     private void changePart(
             VolumeView view, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data)
             throws IOException {
@@ -286,10 +281,11 @@ public final class Volume {
     }
 
     /**
-     * Journals writes on behalf of a view as if one after the other, by as few system calls as can be. Never waits for room.
+     * Journals writes on behalf of a view as if one after the other, by as few system calls as can be. Waits neither for room nor at the
+     * gate.
      *
      * @return how many, from the first on, took effect: 0 if the volume does not journal, or the view may not write, or the journal is
-     *     full, or the first one failed. Each of the others finds out by itself
+     *     full, or the gate is closed, or the first one failed. Each of the others finds out by itself
      */
     int journalTogether(VolumeView view, List<ExportView.Write> writes) {
         List<JournalWrite> staged = stage(writes);
@@ -297,8 +293,12 @@ public final class Volume {
         if (staged.isEmpty() || !budget.tryReserve(reserved)) {
             return 0;
         }
+        // Not past those who wait to close it: with enough writers it would never close.
+        if (gate.hasQueuedThreads() || !gate.readLock().tryLock()) {
+            budget.release(reserved);
+            return 0;
+        }
         int done = 0;
-        gate.readLock().lock();
         try {
             checkWritable(view);
             while (mode != WriteMode.DIRECT && done < staged.size()) {

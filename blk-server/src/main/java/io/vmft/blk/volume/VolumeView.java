@@ -108,12 +108,7 @@ final class VolumeView implements ExportView, Roster.Member {
     }
 
     @Override
-    public boolean waitsForRoom(int lengthBytes) {
-        return volume.waitsForRoom(lengthBytes);
-    }
-
-    @Override
-    public boolean gathersWrites() {
+    public boolean journals() {
         return volume.mode() != WriteMode.DIRECT;
     }
 

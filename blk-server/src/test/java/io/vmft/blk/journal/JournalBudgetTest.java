@@ -39,14 +39,14 @@ class JournalBudgetTest {
     @Test
     void oneLaneAloneMayUseEverything() throws Exception {
         one.reserve(LIMIT);
-        assertThat(one.hasRoom(1)).isFalse();
+        assertThat(one.tryReserve(1)).isFalse();
         one.reserve(LIMIT / 4);
         CompletableFuture<Void> more = reserve(one, 1);
         awaitWaiting(1);
         one.release(1);
         more.get(10, TimeUnit.SECONDS);
         one.release(LIMIT / 4 + 1);
-        assertThat(one.hasRoom(1)).isTrue();
+        assertThat(one.tryReserve(1)).isTrue();
     }
 
     @Test

@@ -221,24 +221,4 @@ class LongWriteTest {
         next.expectSuccess(1);
         expectModel();
     }
-
-    @Test
-    void aHeldDiskHoldsItsClientAndNoMoreThanItsShareIsTaken() throws Exception {
-        RawClient client = connect("tcp");
-        FaultyFiles.Held held = files.hold(Call.WRITE, ".img");
-        Thread sender = Thread.ofVirtual().start(() -> {
-            try {
-                client.send(write(0, 1, 0, SIZE));
-            } catch (IOException e) {
-                throw new AssertionError(e);
-            }
-        });
-        held.awaitReached();
-        Thread.sleep(200);
-        assertThat(sender.isAlive()).as("all of it was taken").isTrue();
-        held.release();
-        client.expectSuccess(1);
-        sender.join();
-        expectModel();
-    }
 }

@@ -44,7 +44,7 @@ class MemoryShareTest {
         MemoryShare share = with(LIMITS.connections());
         long receivingAndOver = 2L * share.pieceBytes();
         long each = share.inFlightBytes() + share.unsentBytes().high() + receivingAndOver;
-        assertThat(each * LIMITS.connections()).isLessThanOrEqualTo(LIMITS.memoryBytes() * 5 / 4);
+        assertThat(each * LIMITS.connections()).isLessThanOrEqualTo(LIMITS.memoryBytes() * 6 / 5);
     }
 
     @Test

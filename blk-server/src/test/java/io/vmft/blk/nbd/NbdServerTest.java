@@ -20,7 +20,6 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
@@ -456,44 +455,92 @@ class NbdServerTest {
         }
     }
 
-    @Test
-    void aWriteThatWaitsForRoomHoldsUpNoOtherConnection() throws Exception {
-        AtomicBoolean full = new AtomicBoolean();
-        CountDownLatch waiting = new CountDownLatch(1);
-        CountDownLatch room = new CountDownLatch(1);
-        NbdServer server = start(
-                new MemoryView(SIZE_BYTES) {
-                    @Override
-                    public boolean waitsForRoom(int lengthBytes) {
-                        return full.get();
-                    }
+    /** A journal without room until it is told otherwise. */
+    private static final class FullView extends MemoryView {
+        final CountDownLatch room = new CountDownLatch(1);
+        final AtomicInteger waiting = new AtomicInteger();
 
-                    @Override
-                    public void write(long offset, ByteBuf source, boolean fua) throws IOException {
-                        if (full.get()) {
-                            waiting.countDown();
-                            assertThat(NbdServerTest.await(room)).isTrue();
-                        }
-                        super.write(offset, source, fua);
-                    }
-                },
-                NbdLimits.DEFAULT);
+        FullView() {
+            super(SIZE_BYTES);
+        }
+
+        @Override
+        public boolean journals() {
+            return true;
+        }
+
+        @Override
+        public boolean flushesAtOnce() {
+            return true;
+        }
+
+        @Override
+        public void write(long offset, ByteBuf source, boolean fua) throws IOException {
+            waiting.incrementAndGet();
+            assertThat(await(room)).isTrue();
+            super.write(offset, source, fua);
+        }
+    }
+
+    @Test
+    void writesThatWaitForRoomHoldUpNoOtherConnection() throws Exception {
+        FullView view = new FullView();
+        NbdServer server = start(view, NbdLimits.DEFAULT);
         // More than there are event loops.
         List<RawClient> others = new ArrayList<>();
         for (int i = 0; i <= Math.max(4, Runtime.getRuntime().availableProcessors()); i++) {
             others.add(onDisk(server));
         }
+        // More than there are I/O threads, short and long.
         RawClient writer = onDisk(server);
-        full.set(true);
-        writer.request(0, Nbd.CMD_WRITE, 1, 0, SIZE_BYTES);
-        writer.send(new byte[SIZE_BYTES]);
-        assertThat(await(waiting)).isTrue();
+        int writes = 2 * NbdLimits.DEFAULT.ioThreads();
+        for (int i = 0; i < writes; i++) {
+            int length = i % 8 == 0 ? SIZE_BYTES : 512;
+            writer.request(i % 4 == 0 ? Nbd.CMD_FLAG_FUA : 0, Nbd.CMD_WRITE, i, 0, length);
+            writer.send(new byte[length]);
+        }
+        Awaitility.await().until(() -> view.waiting.get() == writes);
         for (RawClient other : others) {
             other.request(0, Nbd.CMD_READ, 2, 0, 512);
             assertThat(other.takeChunks(2, 0, 512)).hasSize(512);
+            other.request(0, Nbd.CMD_TRIM, 3, 0, 512);
+            other.expectSuccess(3);
         }
-        room.countDown();
-        writer.expectSuccess(1);
+        view.room.countDown();
+        List<String> replies = new ArrayList<>();
+        for (int i = 0; i < writes; i++) {
+            writer.expect("67446698 00000000 000000000000");
+            replies.add(writer.take(2));
+        }
+        assertThat(replies).doesNotHaveDuplicates();
+    }
+
+    @Test
+    void ofWritesThatWaitNoMoreIsTakenThanAShare() throws Exception {
+        FullView view = new FullView();
+        RawClient writer = onDisk(start(view, NbdLimits.DEFAULT));
+        int writes = 32;
+        Thread sender = Thread.ofVirtual().start(() -> {
+            try {
+                for (int i = 0; i < writes; i++) {
+                    writer.request(0, Nbd.CMD_WRITE, i, 0, SIZE_BYTES);
+                    writer.send(new byte[SIZE_BYTES]);
+                }
+            } catch (IOException e) {
+                throw new AssertionError(e);
+            }
+        });
+        AtomicInteger before = new AtomicInteger(-1);
+        Awaitility.await()
+                .pollInterval(Duration.ofMillis(200))
+                .until(() -> view.waiting.get() > 0 && before.getAndSet(view.waiting.get()) == view.waiting.get());
+        assertThat(view.waiting.get()).as("of 1 MiB each").isEqualTo(NbdLimits.DEFAULT.inFlightBytes() >> 20);
+        view.room.countDown();
+        for (int i = 0; i < writes; i++) {
+            writer.expect("67446698 00000000 000000000000");
+            writer.take(2);
+        }
+        sender.join();
     }
 
     @Test

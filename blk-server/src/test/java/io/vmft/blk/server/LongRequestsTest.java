@@ -18,7 +18,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Long reads, whose data the kernel sends from the image, and long writes, which other threads store. */
+/** Long reads, whose data the kernel sends from the image, and long writes. */
 class LongRequestsTest {
     private static final int SIZE = 24 << 20;
     private static final int LONG = 64 << 10;

@@ -50,8 +50,7 @@ final class PageDroppingProxy implements AutoCloseable {
 
     /** As {@code HOST:PORT}. */
     String address() {
-        InetSocketAddress bound = (InetSocketAddress) server.localAddress();
-        return bound.getAddress().getHostAddress() + ":" + bound.getPort();
+        return TestCluster.addressOf(server);
     }
 
     void dropPagesFromNowOn() {

@@ -54,8 +54,7 @@ final class SlowProxy implements AutoCloseable {
 
     /** As {@code HOST:PORT}. */
     String address() {
-        InetSocketAddress bound = (InetSocketAddress) server.localAddress();
-        return bound.getAddress().getHostAddress() + ":" + bound.getPort();
+        return TestCluster.addressOf(server);
     }
 
     /** So much goes through from now on, in each direction. */

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.netty.channel.Channel;
 import io.vmft.blk.control.Coordinator.Outcome;
 import io.vmft.blk.server.BlkServer;
 import io.vmft.blk.server.BlkServerConfig;
@@ -227,6 +228,12 @@ final class TestCluster implements AutoCloseable {
     static InetSocketAddress parsed(String address) {
         HostPort parsed = HostPort.parse(address);
         return new InetSocketAddress(parsed.host(), parsed.port());
+    }
+
+    /** Where a channel of a server is bound, as {@code HOST:PORT}. */
+    static String addressOf(Channel server) {
+        InetSocketAddress bound = (InetSocketAddress) server.localAddress();
+        return bound.getAddress().getHostAddress() + ":" + bound.getPort();
     }
 
     @Override
