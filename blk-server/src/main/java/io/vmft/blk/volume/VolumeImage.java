@@ -25,6 +25,11 @@ import org.jspecify.annotations.Nullable;
  * the (POSIX) lock.
  */
 public final class VolumeImage implements AutoCloseable {
+    /**
+     * Written in one call. From longer ones Linux makes units of the page cache in which every later write of 4 KiB takes half as long again.
+     */
+    private static final long MAX_WRITE_BYTES = 256 << 10;
+
     private final StoreFile file;
     private final FileChannel lockChannel;
     private final long sizeBytes;
@@ -191,7 +196,10 @@ public final class VolumeImage implements AutoCloseable {
     // Each change is marked when it is in the page cache: a sync that began before need not cover it, every later one
     // does.
     public void write(long offset, MemorySegment source) throws IOException {
-        file.write(offset, source);
+        for (long done = 0; done < source.byteSize(); done += MAX_WRITE_BYTES) {
+            long bytes = Math.min(MAX_WRITE_BYTES, source.byteSize() - done);
+            file.write(offset + done, source.asSlice(done, bytes));
+        }
         dirty = true;
     }
 
