@@ -47,8 +47,17 @@ public interface ExportView extends AutoCloseable {
     /** A write that need not be safe when it returns. */
     record Write(long offset, ByteBuf data) {}
 
-    /** Whether writes are journaled, as things stand: {@link #write} may then wait for room, and {@link #writeTogether} costs less. */
+    /** Whether changes are journaled, as things stand, and may then wait for room: {@link #writeAtOnce} and {@link #writeTogether} do not. */
     default boolean journals() {
+        return false;
+    }
+
+    /**
+     * As {@link #write} without {@code fua}, if that waits for nobody: neither for room nor for a change of the volume's mode, only for storage.
+     *
+     * @return false: it might wait; nothing was written
+     */
+    default boolean writeAtOnce(long offset, ByteBuf source) throws IOException {
         return false;
     }
 

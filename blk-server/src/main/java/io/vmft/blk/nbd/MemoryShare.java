@@ -44,7 +44,7 @@ final class MemoryShare {
      */
     int pieceBytes() {
         long share = limits.memoryBytes() / Math.max(1, connections.get()) / 4;
-        // As the allocator has them: between two powers it would take more.
+        // A size that the allocator does not round up.
         return Integer.highestOneBit(Math.clamp(share, MIN_PIECE_BYTES, MAX_PIECE_BYTES));
     }
 

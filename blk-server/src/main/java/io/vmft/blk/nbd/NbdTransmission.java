@@ -12,13 +12,14 @@ import io.vmft.blk.nbd.RequestExecutor.Fault;
 import io.vmft.proto.nbd.NbdRequest;
 import io.vmft.proto.nbd.NbdServerDecoder;
 import java.util.List;
+import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
 
 /**
  * One connection's transmission phase. Confined to its event loop.
  *
  * <p><b>Where storage is called.</b> Reads and plain writes run on the event loop as long as they are fast ({@link CallPace}), on
- * the I/O threads otherwise, and writes that wait for room in the journal on threads of their own; the data of long reads is sent by the kernel from the
+ * the I/O threads otherwise, and a protected volume's writes where they may wait for room in the journal; the data of long reads is sent by the kernel from the
  * image's file where that holds it and it is not slower ({@link LongReadWay}). Whatever syncs, trims, zeroes, reads ahead or asks for extents runs on
  * other threads always. Small writes of a turn go to a journal together ({@link GatheredWrites}). Several requests of a connection may
  * thus run at once and be answered in any order, as NBD allows. A reply is encoded after its call has returned, so a write
@@ -108,10 +109,8 @@ final class NbdTransmission extends ChannelDuplexHandler {
             case NbdRequest.Read read -> read(ctx, read);
             case NbdRequest.Write write -> write(ctx, write);
             case NbdRequest.Flush flush -> flush(ctx, flush);
-            case NbdRequest.Trim trim ->
-                handedOver.begin(ctx, trim, null, null, trim.fua() ? threads.flush() : threads.io());
-            case NbdRequest.WriteZeroes zeroes ->
-                handedOver.begin(ctx, zeroes, null, null, zeroes.fua() ? threads.flush() : threads.io());
+            case NbdRequest.Trim trim -> handedOver.begin(ctx, trim, null, null, elsewhere(trim.fua()));
+            case NbdRequest.WriteZeroes zeroes -> handedOver.begin(ctx, zeroes, null, null, elsewhere(zeroes.fua()));
             case NbdRequest.Cache cache -> handedOver.begin(ctx, cache, null, null, threads.io());
             case NbdRequest.BlockStatus status -> handedOver.begin(ctx, status, null, null, threads.io());
             case NbdRequest.Refused refused -> run(ctx, refused, null, null);
@@ -228,7 +227,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
         SplitRequest split = openWrite;
         if (split == null && write.remainingBytes() == 0) {
             if (write.fua() && !requests.flushesAtOnce()) {
-                handedOver.begin(ctx, write, null, null, threads.flush());
+                handedOver.begin(ctx, write, null, null, elsewhere(true));
             } else {
                 runOrHandOver(ctx, write, null, writePace);
             }
@@ -286,14 +285,26 @@ final class NbdTransmission extends ChannelDuplexHandler {
 
     private void runOrHandOver(
             ChannelHandlerContext ctx, NbdRequest request, @Nullable SplitRequest split, CallPace pace) {
-        if (!pace.isFast()) {
-            handedOver.begin(ctx, request, split, pace, threads.io());
-        } else if (!(request instanceof NbdRequest.Write write) || !requests.journals()) {
+        if (request instanceof NbdRequest.Write write && requests.journals()) {
+            if (!pace.isFast()) {
+                handedOver.begin(ctx, write, split, pace, threads.waiting());
+            } else if (!journal(ctx, write, split)) {
+                // It may wait for others, which tells nothing of storage.
+                handedOver.begin(ctx, write, split, null, threads.waiting());
+            }
+        } else if (pace.isFast()) {
             run(ctx, request, split, pace);
-        } else if (!journal(ctx, write, split)) {
-            // It may wait for others, which tells nothing of storage.
-            handedOver.begin(ctx, write, split, null, threads.waiting());
+        } else {
+            handedOver.begin(ctx, request, split, pace, threads.io());
         }
+    }
+
+    /** Where a change is carried out that is not on the event loop. */
+    private Executor elsewhere(boolean fua) {
+        if (requests.journals()) {
+            return threads.waiting();
+        }
+        return fua ? threads.flush() : threads.io();
     }
 
     /**
@@ -303,16 +314,20 @@ final class NbdTransmission extends ChannelDuplexHandler {
      */
     private boolean journal(ChannelHandlerContext ctx, NbdRequest.Write write, @Nullable SplitRequest split) {
         long start = System.nanoTime();
-        boolean done = requests.writeTogether(List.of(write)) == 1 && (!write.fua() || requests.flushesAtOnce());
-        if (!done) {
+        RequestExecutor.AtOnce outcome = requests.writeAtOnce(write);
+        Fault fault = outcome.fault();
+        if (outcome.waits() || (fault == null && write.fua() && !requests.flushesAtOnce())) {
             return false;
         }
         int bytes = write.data().readableBytes();
         writePace.took(System.nanoTime() - start, bytes);
         write.data().release();
         if (split == null) {
-            requests.answer(write, null, replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
+            requests.answer(write, fault, replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
+        } else {
+            split.failed(fault);
         }
+        leaveIfFenced(fault);
         replies.moved(ctx, bytes);
         return true;
     }

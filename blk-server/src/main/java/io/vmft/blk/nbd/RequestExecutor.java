@@ -125,30 +125,64 @@ final class RequestExecutor {
             return dispatch(request, whole, last, lease.view(), out);
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
             out.writerIndex(start);
-            if (!StorageErrors.isSilent(e)) {
-                report(e);
-            }
-            return new Fault(
-                    StorageErrors.of(e),
-                    String.valueOf(e.getMessage()),
-                    StorageErrors.isFinal(e),
-                    StorageErrors.isSilent(e));
+            return failed(e);
         } finally {
             release(request);
             lease.exit();
         }
     }
 
-    /** Whether writes should be given to {@link #writeTogether} first. */
+    private Fault failed(Throwable failure) {
+        if (!StorageErrors.isSilent(failure)) {
+            report(failure);
+        }
+        return new Fault(
+                StorageErrors.of(failure),
+                String.valueOf(failure.getMessage()),
+                StorageErrors.isFinal(failure),
+                StorageErrors.isSilent(failure));
+    }
+
+    /**
+     * What became of a write that was to wait for nobody.
+     *
+     * @param waits whether it might wait, so that nothing was done
+     * @param fault what is wrong with it; null: nothing
+     */
+    record AtOnce(boolean waits, @Nullable Fault fault) {
+        private static final AtOnce DONE = new AtOnce(false, null);
+        private static final AtOnce WAITS = new AtOnce(true, null);
+    }
+
+    /** Carries out a write, or a piece of one, without its FUA, if that waits for nobody. Neither answers it nor releases its data. */
+    AtOnce writeAtOnce(NbdRequest.Write write) {
+        if (!lease.enter()) {
+            return new AtOnce(false, ENDED);
+        }
+        try {
+            ExportView view = lease.view();
+            @Nullable Fault fault = check(write, view);
+            if (fault != null) {
+                return new AtOnce(false, fault);
+            }
+            return view.writeAtOnce(write.offset(), write.data()) ? AtOnce.DONE : AtOnce.WAITS;
+        } catch (IOException | RuntimeException | OutOfMemoryError e) {
+            return new AtOnce(false, failed(e));
+        } finally {
+            lease.exit();
+        }
+    }
+
+    /** Whether changes are journaled, and {@link #writeAtOnce} and {@link #writeTogether} are to be tried first. */
     boolean journals() {
         return lease.view().journals();
     }
 
     /**
-     * Carries out writes, or pieces of them, without their FUA, as if one after the other, as far as they wait for nobody. Neither answers
-     * them nor releases their data.
+     * Carries out whole writes without FUA, as if one after the other, as far as they wait for nobody. Neither answers them nor releases
+     * their data.
      *
-     * @return how many of them, from the first on, were done; the others are to be {@link #execute executed}, one by one, where they may wait
+     * @return how many of them, from the first on, were done; the others are to be carried out one by one
      */
     int writeTogether(List<NbdRequest.Write> writes) {
         if (!lease.enter()) {

@@ -36,8 +36,8 @@ final class StorageThreads implements AutoCloseable {
     }
 
     /**
-     * For what may wait for requests of other connections, and so must not take a thread from those: questions in the handshake, and writes
-     * for which the journal has no room.
+     * For what may wait for requests of other connections, and so must not take a thread from those: questions in the handshake, and changes
+     * of a protected volume, for which the journal may have no room.
      */
     ExecutorService waiting() {
         return waiting;

@@ -293,8 +293,7 @@ public final class Volume {
         if (staged.isEmpty() || !budget.tryReserve(reserved)) {
             return 0;
         }
-        // Not past those who wait to close it: with enough writers it would never close.
-        if (gate.hasQueuedThreads() || !gate.readLock().tryLock()) {
+        if (!enterAtOnce()) {
             budget.release(reserved);
             return 0;
         }
@@ -316,6 +315,49 @@ public final class Volume {
             budget.release(budgetBytes(staged.subList(done, staged.size())));
         }
         return done;
+    }
+
+    /**
+     * Journals a write on behalf of a view if that waits neither for room nor at the gate.
+     *
+     * @return false: it would wait, or one record cannot hold it, or the volume does not journal; nothing was changed
+     */
+    boolean journalAtOnce(VolumeView view, long offset, MemorySegment data) throws IOException {
+        long bytes = JournalRecord.budgetBytes(data.byteSize());
+        if (mode == WriteMode.DIRECT || data.byteSize() > journal.maxPayloadBytes() || !budget.tryReserve(bytes)) {
+            return false;
+        }
+        boolean entered = false;
+        boolean journaled = false;
+        try {
+            int crc = Bytes.crc(data);
+            entered = enterAtOnce();
+            if (entered) {
+                checkWritable(view);
+                if (mode != WriteMode.DIRECT) {
+                    appendOrdered(RecordKind.WRITE, offset, data.byteSize(), data, crc);
+                    journaled = true;
+                }
+            }
+            return journaled;
+        } finally {
+            if (entered) {
+                gate.readLock().unlock();
+            }
+            if (!journaled) {
+                budget.release(bytes);
+            }
+        }
+    }
+
+    /** Takes the gate as a change does, unless somebody has closed it or waits to: with enough writers it would never close. */
+    private boolean enterAtOnce() {
+        try {
+            return gate.readLock().tryLock(0, TimeUnit.NANOSECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
     }
 
     /** Those at the front that one record each can hold, and that lie in native memory. */

@@ -9,6 +9,7 @@ import io.vmft.blk.export.ViewOwner;
 import io.vmft.blk.journal.RecordKind;
 import io.vmft.blk.overlay.Horizon;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
@@ -110,6 +111,13 @@ final class VolumeView implements ExportView, Roster.Member {
     @Override
     public boolean journals() {
         return volume.mode() != WriteMode.DIRECT;
+    }
+
+    @Override
+    public boolean writeAtOnce(long offset, ByteBuf source) throws IOException {
+        checkOpen();
+        MemorySegment data = Bytes.inPlace(source);
+        return data != null && data.byteSize() > 0 && volume.journalAtOnce(this, offset, data);
     }
 
     @Override

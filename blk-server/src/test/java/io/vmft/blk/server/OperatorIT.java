@@ -24,6 +24,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -208,7 +209,7 @@ class OperatorIT {
             String control = "127.0.0.1:" + server.controlPort();
             guest.protect();
             Thread load = guest.run();
-            Awaitility.await().until(() -> guest.snapshots.size() > 40);
+            Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> guest.snapshots.size() > 40);
 
             expect(2, "is asked with --control " + control, "check", "--data", data());
             Result check = command("check", "--control", control);
