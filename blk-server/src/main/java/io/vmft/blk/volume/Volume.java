@@ -45,6 +45,9 @@ import org.slf4j.LoggerFactory;
 public final class Volume {
     private static final Logger LOG = LoggerFactory.getLogger(Volume.class);
 
+    /** A seal closes the gate for less: to wait that long costs less than to go elsewhere. */
+    private static final long SEAL_NANOS = 1_000_000;
+
     private final String name;
     private final int lane;
     private final VolumeImage image;
@@ -350,10 +353,10 @@ public final class Volume {
         }
     }
 
-    /** Takes the gate as a change does, unless somebody has closed it or waits to: with enough writers it would never close. */
+    /** Takes the gate as a change does, unless somebody has closed it or waits to for longer than a seal. */
     private boolean enterAtOnce() {
         try {
-            return gate.readLock().tryLock(0, TimeUnit.NANOSECONDS);
+            return gate.readLock().tryLock(SEAL_NANOS, TimeUnit.NANOSECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             return false;
