@@ -24,7 +24,6 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -209,7 +208,7 @@ class OperatorIT {
             String control = "127.0.0.1:" + server.controlPort();
             guest.protect();
             Thread load = guest.run();
-            Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> guest.snapshots.size() > 40);
+            Awaitility.await().until(() -> guest.snapshots.size() > 40);
 
             expect(2, "is asked with --control " + control, "check", "--data", data());
             Result check = command("check", "--control", control);
