@@ -276,8 +276,13 @@ final class NbdTransmission extends ChannelDuplexHandler {
             write.data().release();
             requests.answer(write, null, replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));
         }
+        boolean waits = false;
         for (NbdRequest.Write write : writes.subList(done, writes.size())) {
-            runOrHandOver(ctx, write, null, writePace);
+            // What one waits for, those behind it would, too.
+            waits = waits || !journal(ctx, write, null);
+            if (waits) {
+                handedOver.begin(ctx, write, null, null, threads.waiting());
+            }
         }
         replies.moved(ctx, bytes);
         throttle(ctx);

@@ -252,23 +252,30 @@ public final class Volume {
         long bytes = JournalRecord.budgetBytes(data == null ? 0 : lengthBytes);
         while (true) {
             budget.reserve(bytes);
-            boolean journaled = false;
             gate.readLock().lock();
-            try {
-                checkWritable(view);
-                if (mode != WriteMode.DIRECT) {
-                    appendOrdered(kind, offset, lengthBytes, data, crc);
-                    journaled = true;
-                    return;
-                }
-            } finally {
-                gate.readLock().unlock();
-                if (!journaled) {
-                    budget.release(bytes);
-                }
-            }
-            if (changeImage(view, kind, offset, lengthBytes, data)) {
+            if (journalAndLeave(view, kind, offset, lengthBytes, data, crc)
+                    || changeImage(view, kind, offset, lengthBytes, data)) {
                 return;
+            }
+        }
+    }
+
+    /** With room taken and the gate held, which is let go. False if the mode is DIRECT: then, and on a failure, the room is given back. */
+    private boolean journalAndLeave(
+            VolumeView view, RecordKind kind, long offset, long lengthBytes, @Nullable MemorySegment data, int crc)
+            throws IOException {
+        boolean journaled = false;
+        try {
+            checkWritable(view);
+            if (mode != WriteMode.DIRECT) {
+                appendOrdered(kind, offset, lengthBytes, data, crc);
+                journaled = true;
+            }
+            return journaled;
+        } finally {
+            gate.readLock().unlock();
+            if (!journaled) {
+                budget.release(JournalRecord.budgetBytes(data == null ? 0 : lengthBytes));
             }
         }
     }
@@ -284,8 +291,8 @@ public final class Volume {
     }
 
     /**
-     * Journals writes on behalf of a view as if one after the other, by as few system calls as can be. Waits neither for room nor at the
-     * gate.
+     * Journals writes on behalf of a view as if one after the other, by as few system calls as can be. Waits neither for room nor, for
+     * longer than a seal, at the gate.
      *
      * @return how many, from the first on, took effect: 0 if the volume does not journal, or the view may not write, or the journal is
      *     full, or the gate is closed, or the first one failed. Each of the others finds out by itself
@@ -321,7 +328,7 @@ public final class Volume {
     }
 
     /**
-     * Journals a write on behalf of a view if that waits neither for room nor at the gate.
+     * Journals a write on behalf of a view if that waits neither for room nor, for longer than a seal, at the gate.
      *
      * @return false: it would wait, or one record cannot hold it, or the volume does not journal; nothing was changed
      */
@@ -330,27 +337,12 @@ public final class Volume {
         if (mode == WriteMode.DIRECT || data.byteSize() > journal.maxPayloadBytes() || !budget.tryReserve(bytes)) {
             return false;
         }
-        boolean entered = false;
-        boolean journaled = false;
-        try {
-            int crc = Bytes.crc(data);
-            entered = enterAtOnce();
-            if (entered) {
-                checkWritable(view);
-                if (mode != WriteMode.DIRECT) {
-                    appendOrdered(RecordKind.WRITE, offset, data.byteSize(), data, crc);
-                    journaled = true;
-                }
-            }
-            return journaled;
-        } finally {
-            if (entered) {
-                gate.readLock().unlock();
-            }
-            if (!journaled) {
-                budget.release(bytes);
-            }
+        int crc = Bytes.crc(data);
+        if (!enterAtOnce()) {
+            budget.release(bytes);
+            return false;
         }
+        return journalAndLeave(view, RecordKind.WRITE, offset, data.byteSize(), data, crc);
     }
 
     /** Takes the gate as a change does, unless somebody has closed it or waits to for longer than a seal. */
@@ -401,9 +393,11 @@ public final class Volume {
             throws IOException {
         gate.readLock().lock();
         try {
-            if (!beginDirect(view, offset, lengthBytes)) {
+            checkWritable(view);
+            if (mode != WriteMode.DIRECT) {
                 return false;
             }
+            pins.beforeChange(offset, lengthBytes);
             if (data != null) {
                 image.write(offset, data);
             } else {
@@ -413,16 +407,6 @@ public final class Volume {
         } finally {
             gate.readLock().unlock();
         }
-    }
-
-    /** With the gate held: the view may change this range of the image, until the gate is let go. False if the mode is not DIRECT. */
-    private boolean beginDirect(VolumeView view, long offset, long lengthBytes) throws IOException {
-        checkWritable(view);
-        if (mode != WriteMode.DIRECT) {
-            return false;
-        }
-        pins.beforeChange(offset, lengthBytes);
-        return true;
     }
 
     /** Whether a flush does nothing: every commit stands behind the flushes before it. */

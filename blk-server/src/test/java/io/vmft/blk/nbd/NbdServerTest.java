@@ -455,23 +455,30 @@ class NbdServerTest {
         }
     }
 
+    /** As of a protected volume. */
+    private static class JournaledView extends MemoryView {
+        JournaledView(int sizeBytes) {
+            super(sizeBytes);
+        }
+
+        @Override
+        public final boolean journals() {
+            return true;
+        }
+
+        @Override
+        public final boolean flushesAtOnce() {
+            return true;
+        }
+    }
+
     /** A journal without room until it is told otherwise. */
-    private static final class FullView extends MemoryView {
+    private static final class FullView extends JournaledView {
         final CountDownLatch room = new CountDownLatch(1);
         final AtomicInteger waiting = new AtomicInteger();
 
         FullView() {
             super(SIZE_BYTES);
-        }
-
-        @Override
-        public boolean journals() {
-            return true;
-        }
-
-        @Override
-        public boolean flushesAtOnce() {
-            return true;
         }
 
         @Override
@@ -518,17 +525,7 @@ class NbdServerTest {
     @Test
     void aWriteOfWhichSomePiecesWaitIsAnsweredOnce() throws IOException {
         AtomicInteger tried = new AtomicInteger();
-        MemoryView view = new MemoryView(4 * SIZE_BYTES) {
-            @Override
-            public boolean journals() {
-                return true;
-            }
-
-            @Override
-            public boolean flushesAtOnce() {
-                return true;
-            }
-
+        MemoryView view = new JournaledView(4 * SIZE_BYTES) {
             @Override
             public boolean writeAtOnce(long offset, ByteBuf source) throws IOException {
                 boolean now = tried.getAndIncrement() % 2 == 0;
