@@ -13,13 +13,20 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A system call that fails may leave whole records behind the segment's end that nobody was told of. They must not be found behind
  * what is appended next: their headers are destroyed before that, the last one first, so that a kill in between leaves no gap.
+ *
+ * <p>Zeroes are written behind the last record up to the end of its block. A segment's file was in use before, or filled long ago, and
+ * need not be in the page cache any more: of a block that is written in part the kernel would read the rest from disk first, in the
+ * middle of a guest's write.
  */
 final class StagedRecords {
     /** Each takes three pieces of a {@link WriteVector} at most. */
     static final int MAX_RECORDS = 128;
 
+    /** What file systems write at once, or a multiple of it; a segment is some of these. */
+    private static final int BLOCK_BYTES = 4096;
+
     private final MemorySegment headers = Arena.ofAuto().allocate((long) MAX_RECORDS * RecordHeader.BYTES, 8);
-    private final MemorySegment zeroes = Arena.ofAuto().allocate(RecordHeader.BYTES, 8);
+    private final MemorySegment zeroes = Arena.ofAuto().allocate(BLOCK_BYTES, 8);
     private final WriteVector vector = new WriteVector();
     private final List<JournalRecord> staged = new ArrayList<>();
     /** Left by a call that failed. */
@@ -64,6 +71,7 @@ final class StagedRecords {
         List<JournalRecord> records = List.copyOf(staged);
         try {
             leftOver.addAll(records);
+            fillBlock(segment);
             segment.file().write(segment.end(), vector);
             leftOver.clear();
         } finally {
@@ -74,11 +82,16 @@ final class StagedRecords {
         return records;
     }
 
+    private void fillBlock(Segment segment) {
+        long end = segment.end() + lengthBytes;
+        vector.add(zeroes.asSlice(0, -end & (BLOCK_BYTES - 1)));
+    }
+
     /** To be called before a segment is chosen to stage records for: these are in the one written last. */
     void destroyLeftOver() throws IOException {
         while (!leftOver.isEmpty()) {
             JournalRecord last = leftOver.getLast();
-            last.segment().file().write(last.position(), zeroes);
+            last.segment().file().write(last.position(), zeroes.asSlice(0, RecordHeader.BYTES));
             leftOver.removeLast();
         }
     }

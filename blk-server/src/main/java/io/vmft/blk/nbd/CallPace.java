@@ -7,7 +7,10 @@ package io.vmft.blk.nbd;
  * the processor away in its middle. Confined to an event loop.
  */
 final class CallPace {
+    /** Of a call into an image: with other threads several of them go on side by side. */
     private static final long SLOW_NANOS = 300_000;
+    /** Of an append, which waits for the one before on any thread: elsewhere it is no faster, only the loop's others go on. */
+    private static final long SLOW_APPEND_NANOS = 1_500_000;
     /** What copying may cost on top, 1 ns a byte being 1 GB/s. */
     private static final long SLOW_NANOS_PER_BYTE = 1;
 
@@ -18,15 +21,30 @@ final class CallPace {
     /** So many fast calls at most make up for whatever was before. */
     private static final int MAX_SCORE = 64;
 
+    private final long slowNanos;
     private int score;
     private boolean slow;
+
+    private CallPace(long slowNanos) {
+        this.slowNanos = slowNanos;
+    }
+
+    /** Of calls that read or write an image. */
+    static CallPace ofImage() {
+        return new CallPace(SLOW_NANOS);
+    }
+
+    /** Of calls that append to a journal. */
+    static CallPace ofJournal() {
+        return new CallPace(SLOW_APPEND_NANOS);
+    }
 
     boolean isFast() {
         return !slow;
     }
 
     void took(long nanos, int bytes) {
-        if (nanos > SLOW_NANOS + bytes * SLOW_NANOS_PER_BYTE) {
+        if (nanos > slowNanos + bytes * SLOW_NANOS_PER_BYTE) {
             score = Math.min(MAX_SCORE, score + SLOW_WEIGHT);
         } else if (score > 0) {
             score--;

@@ -48,8 +48,9 @@ final class NbdTransmission extends ChannelDuplexHandler {
     private final MemoryShare memory;
     private final StorageThreads threads;
     private final Replies replies = new Replies();
-    private final CallPace readPace = new CallPace();
-    private final CallPace writePace = new CallPace();
+    private final CallPace readPace = CallPace.ofImage();
+    private final CallPace imagePace = CallPace.ofImage();
+    private final CallPace journalPace = CallPace.ofJournal();
     private final LongReadWay longReads = new LongReadWay();
     private final HandedOver handedOver;
     private final GatheredWrites gathered = new GatheredWrites();
@@ -92,7 +93,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
 
     @Override
     public void handlerAdded(ChannelHandlerContext ctx) {
-        decoder.takeWritesIn(() -> pieceBytes(writePace));
+        decoder.takeWritesIn(() -> pieceBytes(writePace()));
     }
 
     @Override
@@ -148,6 +149,10 @@ final class NbdTransmission extends ChannelDuplexHandler {
         openReadOffset = read.offset();
         openReadBytes = read.lengthBytes();
         continueRead(ctx);
+    }
+
+    private CallPace writePace() {
+        return requests.journals() ? journalPace : imagePace;
     }
 
     /** Slow storage is given many short pieces at a time. */
@@ -229,7 +234,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
             if (write.fua() && !requests.flushesAtOnce()) {
                 handedOver.begin(ctx, write, null, null, elsewhere(true));
             } else {
-                runOrHandOver(ctx, write, null, writePace);
+                runOrHandOver(ctx, write, null, writePace());
             }
             return;
         }
@@ -240,7 +245,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
         if (split.fault() == null) {
             NbdRequest piece =
                     new NbdRequest.Write(write.cookie(), write.offset(), write.data(), false, write.remainingBytes());
-            runOrHandOver(ctx, piece, split, writePace);
+            runOrHandOver(ctx, piece, split, writePace());
         } else {
             write.data().release();
         }
@@ -256,8 +261,8 @@ final class NbdTransmission extends ChannelDuplexHandler {
                 && write.remainingBytes() == 0
                 && !write.fua()
                 && write.data().readableBytes() < LONG_WRITE_BYTES
-                && writePace.isFast()
-                && requests.journals();
+                && requests.journals()
+                && journalPace.isFast();
     }
 
     /** Carries out what was gathered; what cannot be done together is done alone, and answers for itself. */
@@ -270,7 +275,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
         long start = System.nanoTime();
         int done = writes.size() == 1 ? 0 : requests.writeTogether(writes);
         if (done > 0) {
-            writePace.took(System.nanoTime() - start, bytes);
+            journalPace.took(System.nanoTime() - start, bytes);
         }
         for (NbdRequest.Write write : writes.subList(0, done)) {
             write.data().release();
@@ -325,7 +330,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
             return false;
         }
         int bytes = write.data().readableBytes();
-        writePace.took(System.nanoTime() - start, bytes);
+        journalPace.took(System.nanoTime() - start, bytes);
         write.data().release();
         if (split == null) {
             requests.answer(write, fault, replies.room(ctx, RequestExecutor.PLAIN_REPLY_BYTES));

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.vmft.blk.export.NoSpaceException;
 import io.vmft.blk.file.FaultyFiles;
 import io.vmft.blk.file.FaultyFiles.Call;
+import io.vmft.blk.file.StoreFile;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -120,6 +121,33 @@ class JournalTest {
                     .isEqualTo((byte) (found.header().lane() + payload.byteSize() - 1));
         }
         assertThat(append(LANE, 10).sequence()).isEqualTo(sequences.getLast() + 1);
+    }
+
+    @Test
+    void anAppendWritesItsLastBlockWholeAndNothingBehindIt() throws IOException {
+        StoreFile file = append(LANE, 10).segment().file();
+        byte before = 0x5a;
+        file.write(4096, arena.allocate(3 * 4096).fill(before));
+        JournalRecord record = append(LANE, 4096);
+        long end = record.position() + RecordHeader.journalBytes(4096);
+        assertThat(end).isBetween(4097L, 8191L);
+        MemorySegment found = arena.allocate(3 * 4096);
+        file.read(4096, found);
+        assertThat(found.asSlice(end - 4096, 8192 - end).toArray(ValueLayout.JAVA_BYTE))
+                .containsOnly(0);
+        assertThat(found.asSlice(4096).toArray(ValueLayout.JAVA_BYTE)).containsOnly(before);
+    }
+
+    @Test
+    void anAppendMayEndWhereItsSegmentEnds() throws IOException {
+        int payload = 4096 - RecordHeader.BYTES;
+        JournalRecord last = append(LANE, payload);
+        for (int i = 1; i < SEGMENT / 4096; i++) {
+            last = append(LANE, payload);
+        }
+        assertThat(last.position() + 4096).isEqualTo(SEGMENT);
+        assertThat(last.segment().file().sizeBytes()).isEqualTo(SEGMENT);
+        assertThat(append(LANE, 10).position()).isZero();
     }
 
     @Test

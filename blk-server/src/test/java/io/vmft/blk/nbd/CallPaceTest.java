@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import org.junit.jupiter.api.Test;
 
 class CallPaceTest {
-    private final CallPace pace = new CallPace();
+    private final CallPace pace = CallPace.ofImage();
 
     private void slow() {
         pace.took(10_000_000, 4096);
@@ -52,5 +52,18 @@ class CallPaceTest {
             pace.took(1_200_000, 4096);
         }
         assertThat(pace.isFast()).isFalse();
+    }
+
+    @Test
+    void anAppendGoesElsewhereLater() {
+        CallPace appends = CallPace.ofJournal();
+        for (int i = 0; i < 10; i++) {
+            appends.took(1_200_000, 4096);
+        }
+        assertThat(appends.isFast()).isTrue();
+        for (int i = 0; i < 10; i++) {
+            appends.took(2_000_000, 4096);
+        }
+        assertThat(appends.isFast()).isFalse();
     }
 }
