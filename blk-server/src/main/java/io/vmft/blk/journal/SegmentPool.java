@@ -38,7 +38,9 @@ final class SegmentPool implements AutoCloseable {
     /** How often spares that may stay are looked at. */
     private static final Duration LOOK = Duration.ofSeconds(2);
 
-    private static final int FILL_BYTES = 1 << 20;
+    /** The kernel makes page cache units as long as a write, and walks each block of a unit at every append to it. */
+    private static final int FILL_BYTES = 64 << 10;
+
     private static final String SUFFIX = SegmentEntry.SUFFIX;
 
     /**

@@ -20,7 +20,9 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -439,7 +441,7 @@ class NbdServerTest {
 
             // Longer than a copy of a piece may take: this makes the server hand calls over.
             private void pauseMillis() {
-                java.util.concurrent.locks.LockSupport.parkNanos(2_000_000);
+                LockSupport.parkNanos(2_000_000);
             }
         };
         RawClient client = onDisk(start(view, NbdLimits.DEFAULT));
@@ -520,6 +522,50 @@ class NbdServerTest {
             replies.add(writer.take(2));
         }
         assertThat(replies).doesNotHaveDuplicates();
+    }
+
+    @Test
+    void slowAppendsGoElsewhereUntilTheyAreFastAgain() throws IOException {
+        AtomicBoolean slow = new AtomicBoolean(true);
+        AtomicInteger onTheLoop = new AtomicInteger();
+        MemoryView view = new JournaledView(SIZE_BYTES) {
+            @Override
+            public boolean writeAtOnce(long offset, ByteBuf source) throws IOException {
+                onTheLoop.incrementAndGet();
+                super.write(offset, source, false);
+                pauseIfSlow();
+                return true;
+            }
+
+            @Override
+            public void write(long offset, ByteBuf source, boolean fua) throws IOException {
+                super.write(offset, source, fua);
+                pauseIfSlow();
+            }
+
+            private void pauseIfSlow() {
+                if (slow.get()) {
+                    LockSupport.parkNanos(10_000_000);
+                }
+            }
+        };
+        RawClient client = onDisk(start(view, NbdLimits.DEFAULT));
+        for (int i = 0; i < 6; i++) {
+            writeShort(client, i);
+        }
+        assertThat(onTheLoop).hasValue(3);
+        slow.set(false);
+        // Some are slow by the scheduler's doing.
+        for (int i = 0; i < 1000 && onTheLoop.get() == 3; i++) {
+            writeShort(client, i);
+        }
+        assertThat(onTheLoop).hasValueGreaterThan(3);
+    }
+
+    private static void writeShort(RawClient client, int cookie) throws IOException {
+        client.request(0, Nbd.CMD_WRITE, cookie, 0, 512);
+        client.send(new byte[512]);
+        client.expectSuccess(cookie);
     }
 
     @Test
