@@ -27,10 +27,14 @@ import org.jspecify.annotations.Nullable;
  * A boundary is a sequence number of the journal: everything at or below it is in that layer or an older one. A <em>point</em> is a
  * line between commits that somebody wants to look back to: what is committed after it is not merged with what was before.
  *
+ * <p>Two locks, so that a write does not wait while a commit merges its epoch, which takes the longer the more was written: {@code lock}
+ * guards everything but {@code open}, and {@code openLock}, taken after it where both are, that.
+ *
  * <p>INVARIANT: a record that a layer refers to is in a segment that the journal still holds, so {@link #resolve} may retain it.
  */
 public final class Overlay {
     private final ReentrantLock lock = new ReentrantLock();
+    private final ReentrantLock openLock = new ReentrantLock();
     private final ArrayDeque<Layer> sealed = new ArrayDeque<>();
     private Layer open = new Layer();
     private final ArrayDeque<Layer> committed = new ArrayDeque<>();
@@ -50,46 +54,46 @@ public final class Overlay {
 
     /** Adds what was just appended. Records of one volume must come in the order of their sequence numbers. */
     public void insert(JournalRecord record) {
-        lock.lock();
+        openLock.lock();
         try {
             open.put(record);
             empty = false;
         } finally {
-            lock.unlock();
+            openLock.unlock();
         }
     }
 
     /** As {@link #insert(JournalRecord)}, several. */
     public void insert(List<JournalRecord> records) {
-        lock.lock();
+        openLock.lock();
         try {
             for (JournalRecord record : records) {
                 open.put(record);
             }
             empty = false;
         } finally {
-            lock.unlock();
+            openLock.unlock();
         }
     }
 
     /** Draws a line: what was inserted before belongs at or below {@code boundary}, what follows above. */
     public void freeze(long boundary) {
-        lock.lock();
+        lockAll();
         try {
             freezeLocked(boundary);
         } finally {
-            lock.unlock();
+            unlockAll();
         }
     }
 
     /** As {@link #freeze(long)}, where an epoch ends. */
     public void freeze(long boundary, long epoch) {
-        lock.lock();
+        lockAll();
         try {
             freezeLocked(boundary);
             epochEnds.put(boundary, epoch);
         } finally {
-            lock.unlock();
+            unlockAll();
         }
     }
 
@@ -214,7 +218,7 @@ public final class Overlay {
      * @return the budget's bytes it took
      */
     public long dropAfter(long boundary) {
-        lock.lock();
+        lockAll();
         try {
             long dropped = open.budgetBytes();
             open = new Layer();
@@ -225,7 +229,7 @@ public final class Overlay {
             noteEmptiness();
             return dropped;
         } finally {
-            lock.unlock();
+            unlockAll();
         }
     }
 
@@ -247,12 +251,12 @@ public final class Overlay {
 
     /** The layer taken is in the image now. */
     public void applied() {
-        lock.lock();
+        lockAll();
         try {
             applying = null;
             noteEmptiness();
         } finally {
-            lock.unlock();
+            unlockAll();
         }
     }
 
@@ -282,7 +286,7 @@ public final class Overlay {
 
     /** Budget bytes above the last commit. */
     public long uncommittedBytes() {
-        lock.lock();
+        lockAll();
         try {
             long bytes = open.budgetBytes();
             for (Layer layer : sealed) {
@@ -290,7 +294,7 @@ public final class Overlay {
             }
             return bytes;
         } finally {
-            lock.unlock();
+            unlockAll();
         }
     }
 
@@ -309,7 +313,7 @@ public final class Overlay {
      */
     public List<Piece> resolve(long start, long end, Horizon horizon, int limit) {
         List<Piece> pieces = new ArrayList<>(4);
-        lock.lock();
+        lockAll();
         try {
             List<Layer> layers = new ArrayList<>(4 + sealed.size());
             if (horizon.uncommitted()) {
@@ -329,7 +333,7 @@ public final class Overlay {
                 }
             }
         } finally {
-            lock.unlock();
+            unlockAll();
         }
         return pieces;
     }
@@ -374,6 +378,16 @@ public final class Overlay {
         if (at < end && pieces.size() < limit) {
             fill(layers, index + 1, at, end, pieces, limit);
         }
+    }
+
+    private void lockAll() {
+        lock.lock();
+        openLock.lock();
+    }
+
+    private void unlockAll() {
+        openLock.unlock();
+        lock.unlock();
     }
 
     private void noteEmptiness() {
