@@ -22,7 +22,7 @@ final class StagedRecords {
     /** Each takes three pieces of a {@link WriteVector} at most. */
     static final int MAX_RECORDS = 128;
 
-    /** What file systems write at once, or a multiple of it; a segment is some of these. */
+    /** A file system's block, and a segment is a multiple of it. Where blocks are longer, the rest of one may still be read. */
     private static final int BLOCK_BYTES = 4096;
 
     private final MemorySegment headers = Arena.ofAuto().allocate((long) MAX_RECORDS * RecordHeader.BYTES, 8);

@@ -93,7 +93,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
 
     @Override
     public void handlerAdded(ChannelHandlerContext ctx) {
-        decoder.takeWritesIn(() -> pieceBytes(writePace()));
+        decoder.takeWritesIn(() -> pieceBytes(requests.journals() ? journalPace : imagePace));
     }
 
     @Override
@@ -149,10 +149,6 @@ final class NbdTransmission extends ChannelDuplexHandler {
         openReadOffset = read.offset();
         openReadBytes = read.lengthBytes();
         continueRead(ctx);
-    }
-
-    private CallPace writePace() {
-        return requests.journals() ? journalPace : imagePace;
     }
 
     /** Slow storage is given many short pieces at a time. */
@@ -234,7 +230,7 @@ final class NbdTransmission extends ChannelDuplexHandler {
             if (write.fua() && !requests.flushesAtOnce()) {
                 handedOver.begin(ctx, write, null, null, elsewhere(true));
             } else {
-                runOrHandOver(ctx, write, null, writePace());
+                writeOrHandOver(ctx, write, null);
             }
             return;
         }
@@ -243,9 +239,9 @@ final class NbdTransmission extends ChannelDuplexHandler {
             openWrite = split;
         }
         if (split.fault() == null) {
-            NbdRequest piece =
+            NbdRequest.Write piece =
                     new NbdRequest.Write(write.cookie(), write.offset(), write.data(), false, write.remainingBytes());
-            runOrHandOver(ctx, piece, split, writePace());
+            writeOrHandOver(ctx, piece, split);
         } else {
             write.data().release();
         }
@@ -293,16 +289,20 @@ final class NbdTransmission extends ChannelDuplexHandler {
         throttle(ctx);
     }
 
+    private void writeOrHandOver(ChannelHandlerContext ctx, NbdRequest.Write write, @Nullable SplitRequest split) {
+        if (!requests.journals()) {
+            runOrHandOver(ctx, write, split, imagePace);
+        } else if (!journalPace.isFast()) {
+            handedOver.begin(ctx, write, split, journalPace, threads.waiting());
+        } else if (!journal(ctx, write, split)) {
+            // It may wait for others, which tells nothing of storage.
+            handedOver.begin(ctx, write, split, null, threads.waiting());
+        }
+    }
+
     private void runOrHandOver(
             ChannelHandlerContext ctx, NbdRequest request, @Nullable SplitRequest split, CallPace pace) {
-        if (request instanceof NbdRequest.Write write && requests.journals()) {
-            if (!pace.isFast()) {
-                handedOver.begin(ctx, write, split, pace, threads.waiting());
-            } else if (!journal(ctx, write, split)) {
-                // It may wait for others, which tells nothing of storage.
-                handedOver.begin(ctx, write, split, null, threads.waiting());
-            }
-        } else if (pace.isFast()) {
+        if (pace.isFast()) {
             run(ctx, request, split, pace);
         } else {
             handedOver.begin(ctx, request, split, pace, threads.io());

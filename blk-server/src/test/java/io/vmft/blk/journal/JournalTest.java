@@ -151,6 +151,20 @@ class JournalTest {
     }
 
     @Test
+    void anAppendInASegmentsLastBlockMakesItNoLonger() throws IOException {
+        int payload = 4096 - RecordHeader.BYTES;
+        JournalRecord record = append(LANE, payload);
+        for (int i = 2; i < SEGMENT / 4096; i++) {
+            record = append(LANE, payload);
+        }
+        for (int i = 0; i < 2; i++) {
+            record = append(LANE, 10);
+            assertThat(record.position()).isBetween(SEGMENT - 4096, SEGMENT - 1);
+            assertThat(record.segment().file().sizeBytes()).isEqualTo(SEGMENT);
+        }
+    }
+
+    @Test
     void numbersGoOnAboveEveryWatermarkEvenIfTheJournalIsEmpty() throws IOException {
         journal.close();
         Journal.Opened opened = Journal.open(
