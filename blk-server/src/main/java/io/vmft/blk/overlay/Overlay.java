@@ -27,14 +27,10 @@ import org.jspecify.annotations.Nullable;
  * A boundary is a sequence number of the journal: everything at or below it is in that layer or an older one. A <em>point</em> is a
  * line between commits that somebody wants to look back to: what is committed after it is not merged with what was before.
  *
- * <p>Two locks, so that a write does not wait while a commit merges its epoch, which takes the longer the more was written: {@code lock}
- * guards everything but {@code open}, and {@code openLock}, taken after it where both are, that.
- *
  * <p>INVARIANT: a record that a layer refers to is in a segment that the journal still holds, so {@link #resolve} may retain it.
  */
 public final class Overlay {
     private final ReentrantLock lock = new ReentrantLock();
-    private final ReentrantLock openLock = new ReentrantLock();
     private final ArrayDeque<Layer> sealed = new ArrayDeque<>();
     private Layer open = new Layer();
     private final ArrayDeque<Layer> committed = new ArrayDeque<>();
@@ -54,46 +50,46 @@ public final class Overlay {
 
     /** Adds what was just appended. Records of one volume must come in the order of their sequence numbers. */
     public void insert(JournalRecord record) {
-        openLock.lock();
+        lock.lock();
         try {
             open.put(record);
             empty = false;
         } finally {
-            openLock.unlock();
+            lock.unlock();
         }
     }
 
     /** As {@link #insert(JournalRecord)}, several. */
     public void insert(List<JournalRecord> records) {
-        openLock.lock();
+        lock.lock();
         try {
             for (JournalRecord record : records) {
                 open.put(record);
             }
             empty = false;
         } finally {
-            openLock.unlock();
+            lock.unlock();
         }
     }
 
     /** Draws a line: what was inserted before belongs at or below {@code boundary}, what follows above. */
     public void freeze(long boundary) {
-        lockAll();
+        lock.lock();
         try {
             freezeLocked(boundary);
         } finally {
-            unlockAll();
+            lock.unlock();
         }
     }
 
     /** As {@link #freeze(long)}, where an epoch ends. */
     public void freeze(long boundary, long epoch) {
-        lockAll();
+        lock.lock();
         try {
             freezeLocked(boundary);
             epochEnds.put(boundary, epoch);
         } finally {
-            unlockAll();
+            lock.unlock();
         }
     }
 
@@ -218,7 +214,7 @@ public final class Overlay {
      * @return the budget's bytes it took
      */
     public long dropAfter(long boundary) {
-        lockAll();
+        lock.lock();
         try {
             long dropped = open.budgetBytes();
             open = new Layer();
@@ -229,7 +225,7 @@ public final class Overlay {
             noteEmptiness();
             return dropped;
         } finally {
-            unlockAll();
+            lock.unlock();
         }
     }
 
@@ -251,12 +247,12 @@ public final class Overlay {
 
     /** The layer taken is in the image now. */
     public void applied() {
-        lockAll();
+        lock.lock();
         try {
             applying = null;
             noteEmptiness();
         } finally {
-            unlockAll();
+            lock.unlock();
         }
     }
 
@@ -286,7 +282,7 @@ public final class Overlay {
 
     /** Budget bytes above the last commit. */
     public long uncommittedBytes() {
-        lockAll();
+        lock.lock();
         try {
             long bytes = open.budgetBytes();
             for (Layer layer : sealed) {
@@ -294,7 +290,7 @@ public final class Overlay {
             }
             return bytes;
         } finally {
-            unlockAll();
+            lock.unlock();
         }
     }
 
@@ -313,7 +309,7 @@ public final class Overlay {
      */
     public List<Piece> resolve(long start, long end, Horizon horizon, int limit) {
         List<Piece> pieces = new ArrayList<>(4);
-        lockAll();
+        lock.lock();
         try {
             List<Layer> layers = new ArrayList<>(4 + sealed.size());
             if (horizon.uncommitted()) {
@@ -333,7 +329,7 @@ public final class Overlay {
                 }
             }
         } finally {
-            unlockAll();
+            lock.unlock();
         }
         return pieces;
     }
@@ -378,16 +374,6 @@ public final class Overlay {
         if (at < end && pieces.size() < limit) {
             fill(layers, index + 1, at, end, pieces, limit);
         }
-    }
-
-    private void lockAll() {
-        lock.lock();
-        openLock.lock();
-    }
-
-    private void unlockAll() {
-        openLock.unlock();
-        lock.unlock();
     }
 
     private void noteEmptiness() {
