@@ -7,9 +7,7 @@ import io.vmft.blk.overlay.Extent;
 import io.vmft.blk.overlay.Layer;
 import io.vmft.blk.volume.VolumeImage;
 import java.io.IOException;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 
 /**
  * Writes a layer into an image, every record's checksum checked. It reads the records as they lie in the journal, some hundreds at a
@@ -22,6 +20,10 @@ final class Fold {
     private static final int MAX_WRITES = 1 << PLACE_BITS;
 
     private final RecordReader reader;
+    /** Cursors of extents to be written. */
+    private long[] writes = new long[1024];
+
+    private int writeCount;
 
     private final WriteVector pieces = new WriteVector();
     private long piecesStart;
@@ -38,58 +40,68 @@ final class Fold {
         pieces.clear();
         clearStart = 0;
         clearEnd = 0;
-        List<Extent> writes = new ArrayList<>();
-        for (Extent extent : layer.extents()) {
-            switch (extent.record().kind()) {
+        writeCount = 0;
+        for (long at = layer.first(); at != Layer.NONE; at = layer.next(at)) {
+            switch (layer.kind(at)) {
                 case WRITE -> {
-                    writes.add(extent);
-                    if (writes.size() == MAX_WRITES) {
-                        foldWrites(writes, image);
-                        writes.clear();
+                    addWrite(at);
+                    if (writeCount == MAX_WRITES) {
+                        foldWrites(layer, image);
                     }
                 }
-                case TRIM -> clear(extent, image);
-                case ZERO -> image.clearAgain(extent.start(), extent.end() - extent.start(), false);
-                case SEAL -> throw new IllegalStateException("a seal in a layer: " + extent);
+                case TRIM -> clear(layer.extent(at), image);
+                case ZERO -> {
+                    Extent extent = layer.extent(at);
+                    image.clearAgain(extent.start(), extent.end() - extent.start(), false);
+                }
+                case SEAL -> throw new IllegalStateException("a seal in a layer: " + layer.extent(at));
             }
         }
-        foldWrites(writes, image);
+        foldWrites(layer, image);
         flushClear(image);
         image.syncRewritten();
     }
 
-    /** Folds extents that are in volume order. */
-    private void foldWrites(List<Extent> writes, VolumeImage image) throws IOException {
-        long[] places = inJournalOrder(writes);
-        for (int from = 0, to; from < places.length; from = to) {
-            to = read(writes, places, from);
-            write(writes, places, from, to, image);
+    private void addWrite(long cursor) {
+        if (writeCount == writes.length) {
+            writes = Arrays.copyOf(writes, 2 * writeCount);
         }
+        writes[writeCount++] = cursor;
     }
 
-    /** The places of extents in their list, in the lower bits, as their records lie in the journal. */
-    private static long[] inJournalOrder(List<Extent> writes) {
-        long oldest = Long.MAX_VALUE;
-        for (Extent extent : writes) {
-            oldest = Math.min(oldest, extent.record().sequence());
+    /** Folds the extents that were added, which are in volume order. */
+    private void foldWrites(Layer layer, VolumeImage image) throws IOException {
+        long[] places = inJournalOrder(layer);
+        for (int from = 0, to; from < places.length; from = to) {
+            to = read(layer, places, from);
+            write(layer, places, from, to, image);
         }
-        long[] places = new long[writes.size()];
+        writeCount = 0;
+    }
+
+    /** The places of extents among those added, in the lower bits, as their records lie in the journal. */
+    private long[] inJournalOrder(Layer layer) {
+        long oldest = Long.MAX_VALUE;
+        for (int i = 0; i < writeCount; i++) {
+            oldest = Math.min(oldest, layer.sequence(writes[i]));
+        }
+        long[] places = new long[writeCount];
         for (int i = 0; i < places.length; i++) {
-            places[i] = ((writes.get(i).record().sequence() - oldest) << PLACE_BITS) | i;
+            places[i] = ((layer.sequence(writes[i]) - oldest) << PLACE_BITS) | i;
         }
         Arrays.sort(places);
         return places;
     }
 
-    private static Extent at(List<Extent> writes, long place) {
-        return writes.get((int) (place & (MAX_WRITES - 1)));
+    private Extent at(Layer layer, long place) {
+        return layer.extent(writes[(int) (place & (MAX_WRITES - 1))]);
     }
 
     /** Reads the records of some extents, and returns the first whose record it has not read. */
-    private int read(List<Extent> writes, long[] places, int from) throws IOException {
-        reader.begin(at(writes, places[from]).record());
+    private int read(Layer layer, long[] places, int from) throws IOException {
+        reader.begin(at(layer, places[from]).record());
         int to = from + 1;
-        while (to < places.length && reader.add(at(writes, places[to]).record())) {
+        while (to < places.length && reader.add(at(layer, places[to]).record())) {
             to++;
         }
         reader.read();
@@ -97,21 +109,23 @@ final class Fold {
     }
 
     /** Writes some extents, in volume order. */
-    private void write(List<Extent> writes, long[] places, int from, int to, VolumeImage image) throws IOException {
+    private void write(Layer layer, long[] places, int from, int to, VolumeImage image) throws IOException {
         for (int i = from; i < to; i++) {
             places[i] &= MAX_WRITES - 1;
         }
         Arrays.sort(places, from, to);
         for (int i = from; i < to; i++) {
-            Extent extent = writes.get((int) places[i]);
+            Extent extent = at(layer, places[i]);
             if (extent.start() != piecesEnd || pieces.isFull()) {
                 flushPieces(image);
             }
             if (pieces.isEmpty()) {
                 piecesStart = extent.start();
             }
-            pieces.add(reader.payload(extent.record())
-                    .asSlice(extent.start() - extent.record().offset(), extent.end() - extent.start()));
+            pieces.add(
+                    reader.payload(extent.record()),
+                    extent.start() - extent.record().offset(),
+                    extent.end() - extent.start());
             piecesEnd = extent.end();
         }
         flushPieces(image);

@@ -6,6 +6,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 
 /**
  * Pieces of native memory that are written as if they were one, without a copy. What was added stays the caller's and must stay
@@ -26,15 +27,21 @@ public final class WriteVector {
 
     /** Adds a piece behind the others. */
     public void add(MemorySegment piece) {
+        add(piece, 0, piece.byteSize());
+    }
+
+    /** Adds a part of a piece of memory behind the others. */
+    public void add(MemorySegment memory, long offset, long lengthBytes) {
         if (isFull()) {
             throw new IllegalStateException("more than " + MAX_PIECES + " pieces");
         }
-        if (!piece.isNative()) {
-            throw new IllegalArgumentException("not native memory: " + piece);
+        if (!memory.isNative()) {
+            throw new IllegalArgumentException("not native memory: " + memory);
         }
-        if (piece.byteSize() > 0) {
-            set(pieces.size(), piece.address(), piece.byteSize());
-            pieces.add(piece);
+        Objects.checkFromIndexSize(offset, lengthBytes, memory.byteSize());
+        if (lengthBytes > 0) {
+            set(pieces.size(), memory.address() + offset, lengthBytes);
+            pieces.add(memory);
         }
     }
 

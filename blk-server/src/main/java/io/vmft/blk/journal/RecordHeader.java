@@ -67,20 +67,20 @@ public record RecordHeader(
         return journalBytes(payloadBytes());
     }
 
-    void encode(MemorySegment target) {
-        target.set(INT, 0, MAGIC);
-        target.set(JAVA_BYTE, 4, kind.code());
-        target.set(JAVA_BYTE, 5, (byte) 0);
-        target.set(SHORT, 6, (short) BYTES);
-        target.set(LONG, 8, segmentId);
-        target.set(LONG, 16, sequence);
-        target.set(LONG, 24, epoch);
-        target.set(INT, 32, lane);
-        target.set(INT, 36, payloadCrc);
-        target.set(LONG, 40, offset);
-        target.set(LONG, 48, lengthBytes);
-        target.set(INT, 56, 0);
-        target.set(INT, 60, crc(target.asByteBuffer(), 0));
+    void encode(MemorySegment target, long at) {
+        target.set(INT, at, MAGIC);
+        target.set(JAVA_BYTE, at + 4, kind.code());
+        target.set(JAVA_BYTE, at + 5, (byte) 0);
+        target.set(SHORT, at + 6, (short) BYTES);
+        target.set(LONG, at + 8, segmentId);
+        target.set(LONG, at + 16, sequence);
+        target.set(LONG, at + 24, epoch);
+        target.set(INT, at + 32, lane);
+        target.set(INT, at + 36, payloadCrc);
+        target.set(LONG, at + 40, offset);
+        target.set(LONG, at + 48, lengthBytes);
+        target.set(INT, at + 56, 0);
+        target.set(INT, at + 60, crc(target.asByteBuffer(), (int) at));
     }
 
     /** Null if there is no valid header. */

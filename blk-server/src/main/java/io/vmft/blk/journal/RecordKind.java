@@ -19,11 +19,13 @@ public enum RecordKind {
         this.code = (byte) code;
     }
 
-    byte code() {
+    /** What stands for it in a header. */
+    public byte code() {
         return code;
     }
 
-    static @Nullable RecordKind of(byte code) {
+    /** The kind that such a number stands for; null: none. */
+    public static @Nullable RecordKind of(byte code) {
         return switch (code) {
             case 1 -> WRITE;
             case 2 -> ZERO;

@@ -36,12 +36,12 @@ final class StagedRecords {
 
     /** Adds a record behind those staged, which the segment has room for. */
     void stage(Segment segment, RecordHeader header, @Nullable MemorySegment payload) {
-        MemorySegment encoded = headers.asSlice((long) staged.size() * RecordHeader.BYTES, RecordHeader.BYTES);
-        header.encode(encoded);
-        vector.add(encoded);
+        long at = (long) staged.size() * RecordHeader.BYTES;
+        header.encode(headers, at);
+        vector.add(headers, at, RecordHeader.BYTES);
         if (payload != null) {
             vector.add(payload);
-            vector.add(zeroes.asSlice(0, header.journalBytes() - RecordHeader.BYTES - payload.byteSize()));
+            vector.add(zeroes, 0, header.journalBytes() - RecordHeader.BYTES - payload.byteSize());
         }
         staged.add(new JournalRecord(
                 segment,
@@ -84,7 +84,7 @@ final class StagedRecords {
 
     private void fillBlock(Segment segment) {
         long end = segment.end() + lengthBytes;
-        vector.add(zeroes.asSlice(0, -end & (BLOCK_BYTES - 1)));
+        vector.add(zeroes, 0, -end & (BLOCK_BYTES - 1));
     }
 
     /** To be called before a segment is chosen to stage records for: these are in the one written last. */

@@ -1,9 +1,17 @@
 package io.vmft.blk.overlay;
 
 import io.vmft.blk.journal.JournalRecord;
+import io.vmft.blk.journal.RecordKind;
 
-/** Extents that never overlap, in volume order; a newer one displaces what it covers. Not thread-safe. */
+/**
+ * Extents that never overlap, in volume order; a newer one displaces what it covers. Not thread-safe.
+ *
+ * <p>A <em>cursor</em> stands for an extent until the layer is changed, which one that is being folded never is.
+ */
 public final class Layer {
+    /** A cursor behind the last extent. */
+    public static final long NONE = ExtentMap.NONE;
+
     private final ExtentMap extents = new ExtentMap();
     /** Every record at or below this sequence number that is not in an older layer is here. Set when frozen. */
     private long boundary;
@@ -44,6 +52,31 @@ public final class Layer {
     /** In volume order. */
     public Iterable<Extent> extents() {
         return extents;
+    }
+
+    /** The first extent's cursor, or {@link #NONE}. */
+    public long first() {
+        return extents.find(0);
+    }
+
+    /** The cursor of the extent behind another's, or {@link #NONE}. */
+    public long next(long cursor) {
+        return extents.next(cursor);
+    }
+
+    /** What the extent's record says. */
+    public RecordKind kind(long cursor) {
+        return extents.kind(cursor);
+    }
+
+    /** The extent's record's sequence number. */
+    public long sequence(long cursor) {
+        return extents.sequence(cursor);
+    }
+
+    /** The extent itself, made anew by each call. */
+    public Extent extent(long cursor) {
+        return extents.extent(cursor);
     }
 
     ExtentMap map() {

@@ -15,6 +15,10 @@ final class Bytes {
         void accept(MemorySegment memory) throws IOException;
     }
 
+    /** All memory: a buffer's bytes are a slice of it, which is one object. By way of a {@link ByteBuffer} it is five for each write. */
+    @SuppressWarnings("restricted")
+    private static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
+
     private Bytes() {}
 
     /** The readable bytes of {@code source}, whose indices stay. */
@@ -33,8 +37,11 @@ final class Bytes {
         }
     }
 
-    /** The readable bytes of {@code source} where they lie; null if they are not native or not in one piece. */
+    /** The readable bytes of {@code source} where they lie, valid as long as it is held; null if they are not native or not in one piece. */
     static @Nullable MemorySegment inPlace(ByteBuf source) {
+        if (source.hasMemoryAddress()) {
+            return MEMORY.asSlice(source.memoryAddress() + source.readerIndex(), source.readableBytes());
+        }
         ByteBuffer view = source.nioBufferCount() == 1 ? source.nioBuffer() : null;
         return view != null && view.isDirect() ? MemorySegment.ofBuffer(view) : null;
     }

@@ -43,8 +43,7 @@ class SegmentScannerTest {
         file = StoreFiles.SYSTEM.open(directory.resolve("segment"), StoreFiles.Access.CREATE);
         // What the file held before it was used again: a valid record of an older segment at every place.
         for (long at = 0; at < SIZE; at += RecordHeader.BYTES) {
-            new RecordHeader(RecordKind.TRIM, 3, FIRST + at / RecordHeader.BYTES, 1, 1, 0, 0, 4096)
-                    .encode(whole.asSlice(at));
+            new RecordHeader(RecordKind.TRIM, 3, FIRST + at / RecordHeader.BYTES, 1, 1, 0, 0, 4096).encode(whole, at);
         }
         for (int i = 0; i < COUNT; i++) {
             RecordKind kind = KINDS.get(i % KINDS.size());
@@ -64,7 +63,7 @@ class SegmentScannerTest {
                     payload.byteSize() == 0 ? 0 : (int) crc.getValue(),
                     i * 1000L,
                     length);
-            header.encode(whole.asSlice(end));
+            header.encode(whole, end);
             headers.add(header);
             positions.add(end);
             end += header.journalBytes();

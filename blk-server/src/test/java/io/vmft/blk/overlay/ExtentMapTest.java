@@ -19,19 +19,29 @@ import org.junit.jupiter.api.Test;
 class ExtentMapTest {
     private static final int SIZE = 600;
 
-    private final Segment segment = Segments.untouchable();
-    private long sequence;
+    private static final List<RecordKind> KINDS = List.of(RecordKind.values());
+
+    private final List<Segment> segments =
+            List.of(Segments.untouchable(), Segments.untouchable(), Segments.untouchable(), Segments.untouchable());
+    private final List<JournalRecord> records = new ArrayList<>();
 
     private JournalRecord put(ExtentMap map, long[] model, int start, int length) {
-        sequence++;
-        JournalRecord record = new JournalRecord(segment, 0, RecordKind.WRITE, sequence, start, length);
+        long sequence = records.size() + 1L;
+        JournalRecord record = new JournalRecord(
+                segments.get((int) (sequence * 7 % 11 % segments.size())),
+                sequence % 3 == 0 ? (1L << 30) - sequence : sequence << 6,
+                KINDS.get((int) (sequence % KINDS.size())),
+                sequence,
+                start,
+                length);
+        records.add(record);
         map.put(start, start + length, record);
         Arrays.fill(model, start, start + length, sequence);
         return record;
     }
 
     /** Bytes from {@code from} on, as who reads from there finds them; overlaps, gaps and what is empty fail. */
-    private static long[] bytes(ExtentMap map, int from) {
+    private long[] bytes(ExtentMap map, int from) {
         long[] found = new long[SIZE];
         long at = 0;
         for (long extent = map.find(from); extent != ExtentMap.NONE; extent = map.next(extent)) {
@@ -39,13 +49,17 @@ class ExtentMapTest {
             long end = map.end(extent);
             assertThat(start).isGreaterThanOrEqualTo(at);
             assertThat(end).isGreaterThan(Math.max(start, from));
-            Arrays.fill(found, (int) start, (int) end, map.record(extent).sequence());
+            long sequence = map.sequence(extent);
+            JournalRecord record = records.get((int) sequence - 1);
+            assertThat(map.record(extent)).isEqualTo(record);
+            assertThat(map.kind(extent)).isEqualTo(record.kind());
+            Arrays.fill(found, (int) start, (int) end, sequence);
             at = end;
         }
         return found;
     }
 
-    private static void check(ExtentMap map, long[] model, int from) {
+    private void check(ExtentMap map, long[] model, int from) {
         assertThat(Arrays.copyOfRange(bytes(map, from), from, SIZE)).isEqualTo(Arrays.copyOfRange(model, from, SIZE));
     }
 
