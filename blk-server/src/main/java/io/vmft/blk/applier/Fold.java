@@ -93,15 +93,15 @@ final class Fold {
         return places;
     }
 
-    private Extent at(Layer layer, long place) {
-        return layer.extent(writes[(int) (place & (MAX_WRITES - 1))]);
+    private long at(long place) {
+        return writes[(int) (place & (MAX_WRITES - 1))];
     }
 
     /** Reads the records of some extents, and returns the first whose record it has not read. */
     private int read(Layer layer, long[] places, int from) throws IOException {
-        reader.begin(at(layer, places[from]).record());
+        reader.begin(layer.record(at(places[from])));
         int to = from + 1;
-        while (to < places.length && reader.add(at(layer, places[to]).record())) {
+        while (to < places.length && reader.add(layer.record(at(places[to])))) {
             to++;
         }
         reader.read();
@@ -115,7 +115,7 @@ final class Fold {
         }
         Arrays.sort(places, from, to);
         for (int i = from; i < to; i++) {
-            Extent extent = at(layer, places[i]);
+            Extent extent = layer.extent(at(places[i]));
             if (extent.start() != piecesEnd || pieces.isFull()) {
                 flushPieces(image);
             }

@@ -20,7 +20,7 @@ public final class WriteVector {
     private static final int ENTRY_BYTES = 16;
 
     private final MemorySegment entries = Arena.ofAuto().allocate((long) MAX_PIECES * ENTRY_BYTES, Long.BYTES);
-    /** Keeps the memory there that {@link #entries} points to. */
+    /** Keeps the memory there that {@link #entries} points to, where an arena of its own frees it. */
     private final List<MemorySegment> pieces = new ArrayList<>();
     /** The first piece that is not yet written whole. */
     private int first;

@@ -9,7 +9,7 @@ package io.vmft.blk.journal;
  */
 public record JournalRecord(
         Segment segment, long position, RecordKind kind, long sequence, long offset, long lengthBytes) {
-    /** About ten times what the overlay needs for one. */
+    /** At least ten times what the overlay needs for one. */
     private static final long MIN_BUDGET_BYTES = 2048;
 
     public long end() {

@@ -90,13 +90,14 @@ final class ExtentMap implements Iterable<Extent> {
         for (int at = 0; at < newer.leafCount; at++) {
             Leaf leaf = newer.leaves[at];
             for (int i = 0; i < leaf.size; i++) {
+                long source = leaf.source(i);
                 put(
                         leaf.starts[i],
                         leaf.end(i),
                         leaf.sequence(i),
                         leaf.offset(i),
                         leaf.lengthBytes(i),
-                        Source.in(indices[Source.segment(leaf.source(i))], leaf.source(i)));
+                        Source.in(indices[Source.segment(source)], source));
             }
         }
     }
@@ -273,7 +274,8 @@ final class ExtentMap implements Iterable<Extent> {
 
         /** The same record, in a map where its segment has that index. */
         static long in(int segment, long source) {
-            return of(segment, kind(source), position(source));
+            long here = source & ((1L << (KIND_BITS + POSITION_BITS)) - 1);
+            return ((long) segment << (KIND_BITS + POSITION_BITS)) | here;
         }
 
         static int segment(long source) {

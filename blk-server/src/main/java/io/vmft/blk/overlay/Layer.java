@@ -74,6 +74,11 @@ public final class Layer {
         return extents.sequence(cursor);
     }
 
+    /** The extent's record, made anew by each call. */
+    public JournalRecord record(long cursor) {
+        return extents.record(cursor);
+    }
+
     /** The extent itself, made anew by each call. */
     public Extent extent(long cursor) {
         return extents.extent(cursor);
