@@ -15,7 +15,7 @@ final class Bytes {
         void accept(MemorySegment memory) throws IOException;
     }
 
-    /** All memory: a buffer's bytes are a slice of it, which is one object. By way of a {@link ByteBuffer} it is five for each write. */
+    /** All memory: a buffer's bytes are a slice of it, which is one object. By way of a {@link ByteBuffer} it is five for each request. */
     @SuppressWarnings("restricted")
     private static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
@@ -39,21 +39,23 @@ final class Bytes {
 
     /** The readable bytes of {@code source} where they lie, valid as long as it is held; null if they are not native or not in one piece. */
     static @Nullable MemorySegment inPlace(ByteBuf source) {
-        if (source.hasMemoryAddress()) {
-            return MEMORY.asSlice(source.memoryAddress() + source.readerIndex(), source.readableBytes());
+        return inPlace(source, source.readerIndex(), source.readableBytes());
+    }
+
+    private static @Nullable MemorySegment inPlace(ByteBuf buffer, int index, int lengthBytes) {
+        if (buffer.hasMemoryAddress()) {
+            return MEMORY.asSlice(buffer.memoryAddress() + index, lengthBytes);
         }
-        ByteBuffer view = source.nioBufferCount() == 1 ? source.nioBuffer() : null;
+        ByteBuffer view = buffer.nioBufferCount() == 1 ? buffer.nioBuffer(index, lengthBytes) : null;
         return view != null && view.isDirect() ? MemorySegment.ofBuffer(view) : null;
     }
 
     /** Lets {@code use} fill {@code lengthBytes} bytes and appends them to {@code destination}; nothing if it fails. */
     static void append(ByteBuf destination, int lengthBytes, Use use) throws IOException {
         destination.ensureWritable(lengthBytes);
-        ByteBuffer view = destination.nioBufferCount() == 1
-                ? destination.nioBuffer(destination.writerIndex(), lengthBytes)
-                : null;
-        if (view != null && view.isDirect()) {
-            use.accept(MemorySegment.ofBuffer(view));
+        MemorySegment memory = inPlace(destination, destination.writerIndex(), lengthBytes);
+        if (memory != null) {
+            use.accept(memory);
             destination.writerIndex(destination.writerIndex() + lengthBytes);
             return;
         }

@@ -1,11 +1,13 @@
 package io.vmft.blk.volume;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.buffer.Unpooled;
 import io.netty.buffer.UnpooledByteBufAllocator;
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Objects;
@@ -56,6 +58,29 @@ class BytesTest {
                 assertThat(source.readerIndex()).isEqualTo(1);
             } finally {
                 source.release();
+            }
+        }
+    }
+
+    @Test
+    void whatIsAppendedIsFilledWhereItLiesOrCopied() throws Exception {
+        for (ByteBuf destination : new ByteBuf[] {
+            PooledByteBufAllocator.DEFAULT.directBuffer(4), Unpooled.buffer(4), Unpooled.compositeBuffer()
+        }) {
+            try {
+                destination.writeBytes(DATA, 0, 3);
+                Bytes.append(
+                        destination,
+                        5,
+                        memory -> memory.copyFrom(MemorySegment.ofArray(DATA).asSlice(3)));
+                assertThat(destination).isEqualTo(Unpooled.wrappedBuffer(DATA));
+                assertThatThrownBy(() -> Bytes.append(destination, 5, _ -> {
+                            throw new IOException("nothing");
+                        }))
+                        .isInstanceOf(IOException.class);
+                assertThat(destination).as("nothing more").isEqualTo(Unpooled.wrappedBuffer(DATA));
+            } finally {
+                destination.release();
             }
         }
     }
