@@ -25,7 +25,6 @@ static atomic_int state_fd = -1;
 
 /* Of QEMU's main thread, from here on; between crew_ask and crew_join of the thread that leads. */
 static uint64_t opened_at;
-static uint64_t deadline_nanos;
 /* What was found for the epoch that is armed, in its pause or ended last. ram.lock guards it when nobody finds any. */
 static uint64_t *harvested;
 /* What of it is not copied yet. The service thread's in a pre-copy, then the main thread's. */
@@ -89,7 +88,6 @@ static void copy_early(unsigned member) {
 
 void checkpoint_opened(int fd) {
     opened_at = sys_now_nanos();
-    deadline_nanos = opened_at + staging.header.pause_timeout_nanos;
     atomic_store(&state_fd, fd);
     if (!control_pause_begin()) {
         begin();
@@ -128,20 +126,6 @@ static void digest_all(void) {
     control_digests_done(count);
 }
 
-/* A thread that slept is not there again as soon as the answer is: for so long it asks without sleeping. */
-#define SPIN_NANOS 200000u
-
-static bool wait_for_seal(void) {
-    uint64_t spin_until = sys_now_nanos() + SPIN_NANOS;
-    enum control_verdict verdict;
-    while ((verdict = control_verdict()) == CONTROL_OPEN) {
-        if (sys_now_nanos() >= spin_until && !control_wait(deadline_nanos)) {
-            return false;
-        }
-    }
-    return verdict == CONTROL_SEALED;
-}
-
 /* Fewer pages are copied sooner than another thread wakes up. */
 #define PAGES_TO_SHARE 256u
 
@@ -168,10 +152,9 @@ void checkpoint_closed(void) {
     if (valid && control_digests_asked()) {
         digest_all();
     }
-    report[VMFT_COPIED_AT] = sys_now_nanos();
-    valid = valid && wait_for_seal();
     uint64_t end = sys_now_nanos();
-    report[VMFT_ENDED_AT] = end;
+    report[VMFT_COPIED_AT] = end;
+    valid = valid && !control_voided();
     if (!valid) {
         checkpoint_take_back();
     }

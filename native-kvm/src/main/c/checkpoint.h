@@ -24,7 +24,7 @@ void checkpoint_opened(int fd);
 /* Whether closing fd ends the pause. */
 bool checkpoint_is_state(int fd);
 
-/* It was closed: harvests, copies, and waits for the engine. */
+/* It was closed: harvests and copies. */
 void checkpoint_closed(void);
 
 /* The checkpoint that ended last did not become one: its pages are dirty again. */

@@ -3,6 +3,7 @@
 
 #include "checkpoint.h"
 #include "inbox.h"
+#include "line.h"
 #include "ram.h"
 #include "staging.h"
 #include "sys.h"
@@ -12,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -23,12 +25,18 @@
 static int fd = -1;
 /* Tells the service thread that another thread has read a message that is for it. */
 static int wake = -1;
+/* Tells a thread that waits for a line that another thread has read that it is drawn. */
+static int line_drawn = -1;
 /* Guards inbox, slots (staging.mine) and read_here. Taken before ram.lock where both are held. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t reads_elsewhere_ended = PTHREAD_COND_INITIALIZER;
 static struct inbox inbox;
-/* QEMU's main thread reads the socket itself. */
-static bool read_here;
+/* How many of QEMU's threads read the socket themselves: one that waits for a line, and the main thread at the end of a pause. */
+static unsigned read_here;
+/* inbox_line_is_open, for who does not hold the lock. */
+static atomic_bool line_is_open;
+/* One of QEMU's threads at a time waits for a line. Taken before lock. */
+static pthread_mutex_t waits_for_line = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t precopy_ended = PTHREAD_COND_INITIALIZER;
 static struct control_service service;
 
@@ -91,6 +99,10 @@ static void receive(void) {
             inbox.take_back = false;
             checkpoint_take_back();
         }
+        if (atomic_load(&line_is_open) && !inbox_line_is_open(&inbox)) {
+            atomic_store(&line_is_open, false);
+            eventfd_write(line_drawn, 1);
+        }
         if ((size_t)n < room) {
             return;
         }
@@ -133,7 +145,7 @@ static void *serve(void *unused) {
         eventfd_t count;
         eventfd_read(wake, &count);
         pthread_mutex_lock(&lock);
-        while (read_here) {
+        while (read_here > 0) {
             pthread_cond_wait(&reads_elsewhere_ended, &lock);
         }
         receive();
@@ -147,7 +159,7 @@ static void *serve(void *unused) {
         }
         pthread_mutex_unlock(&lock);
         if (freeze) {
-            send_message(&(struct vmft_message){.type = VMFT_FROZEN, .value = {ram_freeze()}});
+            send_message(&(struct vmft_message){.type = VMFT_FROZEN, .value = {ram_freeze(), line_has_sent()}});
         }
         if (asked) {
             service.harvest_live(sequence, touched);
@@ -181,7 +193,8 @@ int control_connect(const char *path) {
 int control_start(struct control_service served) {
     service = served;
     wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (wake < 0) {
+    line_drawn = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake < 0 || line_drawn < 0) {
         return -errno;
     }
     struct vmft_message hello = {.type = VMFT_HELLO, .arg = VMFT_ABI, .value = {(uint64_t)getpid()}};
@@ -213,8 +226,6 @@ bool control_pause_begin(void) {
     inbox.voided = inbox.phase != INBOX_ARMED;
     inbox.phase = INBOX_PAUSED;
     pthread_mutex_unlock(&lock);
-    /* No message changes the epoch in a pause. */
-    send_message(&(struct vmft_message){.type = VMFT_PAUSED, .epoch = inbox.epoch});
     return precopied;
 }
 
@@ -258,19 +269,19 @@ void control_block(unsigned number, uint64_t bytes) {
 
 void control_read_here(bool here) {
     pthread_mutex_lock(&lock);
-    read_here = here;
-    if (!here) {
+    read_here += here ? 1 : -1u;
+    if (read_here == 0) {
         pthread_cond_signal(&reads_elsewhere_ended);
     }
     pthread_mutex_unlock(&lock);
 }
 
-enum control_verdict control_verdict(void) {
+bool control_voided(void) {
     pthread_mutex_lock(&lock);
     drain();
-    enum control_verdict verdict = inbox.voided ? CONTROL_VOID : inbox.sealed ? CONTROL_SEALED : CONTROL_OPEN;
+    bool voided = inbox.voided;
     pthread_mutex_unlock(&lock);
-    return verdict;
+    return voided;
 }
 
 bool control_wait(uint64_t deadline_nanos) {
@@ -289,8 +300,39 @@ void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]) {
     memcpy(message.value, values, sizeof message.value);
     pthread_mutex_lock(&lock);
     inbox.phase = valid ? INBOX_DONE : INBOX_IDLE;
+    atomic_store(&line_is_open, valid);
     pthread_mutex_unlock(&lock);
     send_message(&message);
+}
+
+bool control_line_is_open(void) {
+    return atomic_load(&line_is_open);
+}
+
+/* A thread that slept is not there again as soon as the answer is: for so long it asks without sleeping. */
+#define SPIN_NANOS 200000u
+
+void control_await_line(void) {
+    pthread_mutex_lock(&waits_for_line);
+    control_read_here(true);
+    uint64_t spin_until = sys_now_nanos() + SPIN_NANOS;
+    for (;;) {
+        pthread_mutex_lock(&lock);
+        drain();
+        pthread_mutex_unlock(&lock);
+        if (!control_line_is_open()) {
+            break;
+        }
+        if (sys_now_nanos() >= spin_until) {
+            struct pollfd readable[] = {{.fd = fd, .events = POLLIN}, {.fd = line_drawn, .events = POLLIN}};
+            sys_poll(readable, 2, -1);
+            /* What an earlier line has left there costs one more look. */
+            eventfd_t count;
+            eventfd_read(line_drawn, &count);
+        }
+    }
+    control_read_here(false);
+    pthread_mutex_unlock(&waits_for_line);
 }
 
 void control_live_done(uint64_t sequence, uint64_t dirty_pages) {

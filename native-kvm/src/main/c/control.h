@@ -1,16 +1,19 @@
 /*
  * The library's end of the control socket, and where each epoch stands.
  *
- *            ARM              state file opened         pause_end
- *   IDLE ──────────▶ ARMED ─────────────────▶ PAUSED ─────────────▶ DONE
- *     ▲                │ VOID                                         │ ARM: ARMED again
+ *            ARM              state file opened         pause_end         SEALED
+ *   IDLE ──────────▶ ARMED ─────────────────▶ PAUSED ─────────────▶ DONE ─────────▶ DONE, sealed
+ *     ▲                │ VOID                                         │               │ ARM: ARMED again
  *     └────────────────┘                                              │ VOID: IDLE, its pages are taken back
- *     └───────────────────────────────────────────────────────────────┘
+ *     └───────────────────────────────────────────────────────────────┴───────────────┘
+ *
+ * The line of an epoch in DONE is open until it is sealed: its pause is over, and what QEMU sends to its disks waits.
  *
  * What is dirty can be copied in ARMED already: the pre-copy. Its pages belong to the epoch; a VOID takes them back too.
  *
- * Two threads read the socket: the library's service thread, and in a pause QEMU's main thread, which must not wait for
- * another thread to be scheduled. The end of the connection, or a message that makes no sense, ends the process.
+ * The socket is read by the library's service thread, except in a pause or while one of QEMU's threads waits for a line: that thread then reads it
+ * itself, so as not to wait for another one to be scheduled. A thread that wants to know something (control_clock_ahead, say) reads what has arrived
+ * at any time. The end of the connection, or a message that makes no sense, ends the process.
  */
 #ifndef VMFT_CONTROL_H
 #define VMFT_CONTROL_H
@@ -39,26 +42,26 @@ void control_abandon(void);
 /* Reads what has arrived and returns whether the next opening of the state file is a pause. */
 bool control_armed(void);
 
-/* From ARMED to PAUSED, when no pre-copy is under way. Reports it, and returns whether there was one for this epoch. */
+/* From ARMED to PAUSED, when no pre-copy is under way. Returns whether there was one for this epoch. */
 bool control_pause_begin(void);
 
-enum control_verdict {
-    CONTROL_OPEN,
-    CONTROL_SEALED,
-    CONTROL_VOID,
-};
-
-/* In a pause, the calling thread alone reads the socket between these two. */
+/* Between these two the service thread does not read the socket. */
 void control_read_here(bool here);
 
-/* What the engine has said of the pause's epoch so far. */
-enum control_verdict control_verdict(void);
+/* Whether the engine has said that the pause's epoch is void. */
+bool control_voided(void);
 
 /* Waits for a message until the deadline (CLOCK_MONOTONIC); false if it passes first. */
 bool control_wait(uint64_t deadline_nanos);
 
-/* From PAUSED to DONE, or to IDLE if the checkpoint is void. Reports it, with values by enum vmft_harvested. */
+/* From PAUSED to DONE, its line open, or to IDLE if the checkpoint is void. Reports it, with values by enum vmft_harvested. */
 void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]);
+
+/* Whether control_await_line would wait; as cheap as can be. */
+bool control_line_is_open(void);
+
+/* Waits until the line of the epoch that ended is drawn, or it is void. Not in a pause. */
+void control_await_line(void);
 
 /* Reports a live harvest; another may be asked for. */
 void control_live_done(uint64_t sequence, uint64_t dirty_pages);

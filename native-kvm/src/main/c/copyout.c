@@ -86,7 +86,7 @@ static void copy_task(unsigned member, uint32_t task) {
 }
 
 void copyout_run(unsigned member, uint64_t *todo) {
-    if (control_verdict() == CONTROL_VOID) {
+    if (control_voided()) {
         return;
     }
     uint64_t share = (ram.pages / TASKS + 63) / 64 * 64;
@@ -116,14 +116,14 @@ static bool wait_for_slot(struct filling *filling, uint64_t *waited_nanos) {
     uint64_t start = sys_now_nanos();
     uint64_t deadline = start + staging.header.pause_timeout_nanos;
     bool room = false;
-    while (control_verdict() != CONTROL_VOID && !(room = has_room(filling)) && control_wait(deadline)) {
+    while (!control_voided() && !(room = has_room(filling)) && control_wait(deadline)) {
     }
     *waited_nanos += sys_now_nanos() - start;
     return room;
 }
 
 bool copyout_rest(uint64_t *todo, uint64_t *waited_nanos) {
-    if (control_verdict() == CONTROL_VOID) {
+    if (control_voided()) {
         return false;
     }
     for (uint64_t at = 0; (at = copy_range(&fillings[0], todo, at, ram.pages)) < ram.pages;) {

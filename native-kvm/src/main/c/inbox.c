@@ -9,6 +9,10 @@ uint8_t *inbox_space(struct inbox *inbox, size_t *room) {
     return inbox->bytes + inbox->filled;
 }
 
+bool inbox_line_is_open(const struct inbox *inbox) {
+    return inbox->phase == INBOX_DONE && !inbox->sealed;
+}
+
 static void give_up_precopied(struct inbox *inbox) {
     inbox->take_back |= inbox->precopied;
     inbox->precopied = false;
@@ -42,6 +46,9 @@ static const char *apply(struct inbox *inbox, const struct vmft_message *m) {
         if (inbox->phase == INBOX_PAUSED) {
             return "an epoch was armed inside a pause";
         }
+        if (inbox_line_is_open(inbox)) {
+            return "an epoch was armed before the line of another was drawn";
+        }
         if (inbox->precopy_asked || inbox->precopying) {
             return "an epoch was armed before the pre-copy of another had ended";
         }
@@ -57,8 +64,8 @@ static const char *apply(struct inbox *inbox, const struct vmft_message *m) {
         inbox->voided = false;
         return NULL;
     case VMFT_SEALED:
-        /* A seal for an epoch that timed out may come late. */
-        inbox->sealed |= m->epoch == inbox->epoch && inbox->phase == INBOX_PAUSED;
+        /* A seal for an epoch that is void may come late. */
+        inbox->sealed |= m->epoch == inbox->epoch && inbox->phase == INBOX_DONE;
         return NULL;
     case VMFT_VOID:
         return apply_void(inbox, m->epoch);

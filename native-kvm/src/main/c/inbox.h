@@ -16,7 +16,9 @@ enum inbox_phase {
 struct inbox {
     enum inbox_phase phase;
     uint64_t epoch;
+    /* Of the epoch in INBOX_DONE: its line is drawn. */
     bool sealed;
+    /* Of the epoch in INBOX_PAUSED: it is void. */
     bool voided;
     /* The pause is to report what all of memory holds. */
     bool digests_asked;
@@ -43,6 +45,9 @@ struct inbox {
 
 /* Where to put arriving bytes; *room is never 0. */
 uint8_t *inbox_space(struct inbox *inbox, size_t *room);
+
+/* Whether a checkpoint is whole but for its line: nothing may be sent to a disk. */
+bool inbox_line_is_open(const struct inbox *inbox);
 
 /* Bytes have been put there: applies every whole message. Returns NULL, or what is wrong with one. */
 const char *inbox_received(struct inbox *inbox, size_t bytes);

@@ -6,6 +6,7 @@
 #include "checkpoint.h"
 #include "guesttime.h"
 #include "kvmlog.h"
+#include "line.h"
 #include "pagemap.h"
 #include "process.h"
 #include "ram.h"
@@ -246,6 +247,10 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     return as_libc(process_guarded() ? readahead_recvmsg(fd, message, flags) : sys_recvmsg(fd, message, flags));
+}
+
+EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+    return as_libc(process_guarded() ? line_sendmsg(fd, message, flags) : sys_sendmsg(fd, message, flags));
 }
 
 EXPORT ssize_t write(int fd, const void *buffer, size_t bytes) {

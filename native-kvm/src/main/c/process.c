@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static bool guarded;
@@ -23,8 +24,10 @@ bool process_guarded(void) {
     return guarded;
 }
 
-pid_t process_engine(void) {
-    return engine;
+bool process_is_engines(int socket) {
+    struct ucred peer;
+    socklen_t bytes = sizeof peer;
+    return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 && peer.pid == engine;
 }
 
 static bool is_qemu(void) {

@@ -8,7 +8,7 @@
 /* False in every other process, and before the library's start is done. */
 bool process_guarded(void);
 
-/* The engine's process id, in a guarded process. */
-pid_t process_engine(void);
+/* Whether the socket's other end is the engine, in a guarded process. */
+bool process_is_engines(int socket);
 
 #endif

@@ -113,13 +113,10 @@ static bool is_engines(int fd) {
     if (known >= 0) {
         return fd == known;
     }
-    struct ucred peer;
-    socklen_t peer_bytes = sizeof peer;
     int type;
     socklen_t type_bytes = sizeof type;
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes) == 0 && type == SOCK_STREAM
-        && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0 && peer.pid == process_engine()
-        && atomic_compare_exchange_strong(&monitor_fd, &known, fd);
+        && process_is_engines(fd) && atomic_compare_exchange_strong(&monitor_fd, &known, fd);
 }
 
 static ssize_t receive_ahead(int fd, struct msghdr *message, int flags) {

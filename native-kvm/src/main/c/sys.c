@@ -59,6 +59,10 @@ ssize_t sys_write(int fd, const void *buffer, size_t bytes) {
     return result(syscall(SYS_write, fd, buffer, bytes));
 }
 
+ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags) {
+    return result(syscall(SYS_sendmsg, fd, message, flags));
+}
+
 ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags) {
     return result(syscall(SYS_recvmsg, fd, message, flags));
 }

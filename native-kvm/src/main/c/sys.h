@@ -24,6 +24,7 @@ int sys_connect(int fd, const struct sockaddr *address, socklen_t length);
 int sys_poll(struct pollfd *fds, nfds_t count, int timeout_millis);
 int sys_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask);
 ssize_t sys_write(int fd, const void *buffer, size_t bytes);
+ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags);
 unsigned sys_sleep(unsigned seconds); /* what is left of them when a signal came */
 uint64_t sys_now_nanos(void); /* CLOCK_MONOTONIC */

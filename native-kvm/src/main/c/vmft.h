@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VMFT_ABI 5u
+#define VMFT_ABI 6u
 #define VMFT_PAGE_BYTES 4096u
 /*
  * The file name given to QEMU's xen-save-devices-state: the library opens the state file in its place. Short, for QEMU takes its commands
@@ -25,17 +25,20 @@
 enum vmft_type {
     /* library to engine */
     VMFT_HELLO = 1,     /* arg ABI; value[0] pid */
-    VMFT_PAUSED = 2,    /* epoch */
     VMFT_CHUNK = 3,     /* arg slot; epoch; value[0] page indexes, value[1] pages in the slot */
     VMFT_HARVESTED = 4, /* arg 1 valid, 0 void; epoch; value[] by enum vmft_harvested */
     VMFT_LIVE = 5,      /* epoch: sequence number; value[0] dirty pages; the bitmap is in the staging file */
     VMFT_ERROR = 6,     /* arg errno; value[] text, ends with NUL if shorter; the library ends the process */
     VMFT_BLOCK = 7,     /* arg number, from 1; value[0] bytes */
-    VMFT_FROZEN = 8,    /* value[0] pages of all blocks */
+    VMFT_FROZEN = 8,    /* value[0] pages of all blocks, value[1] 1 if QEMU was seen to send to others than the engine, as to its disks */
     VMFT_DIGESTS = 9,   /* epoch; value[0] how many; they are in the staging file where a live harvest's bitmap would be */
     VMFT_PRECOPIED = 10, /* epoch; the pre-copy that was asked for is over, or was not begun, for the epoch was given up */
     /* engine to library */
     VMFT_ARM = 17,          /* epoch: the next opening of the state file is its pause; arg: enum vmft_arm */
+    /*
+     * What becomes of the epoch of a VMFT_HARVESTED that was valid. Until one of these has come QEMU sends nothing to its disks, however long that
+     * takes: the engine answers, or ends.
+     */
     VMFT_SEALED = 18,       /* epoch: its line is drawn */
     VMFT_VOID = 19,         /* epoch: it failed, all its pages are dirty again; until the next ARM */
     VMFT_RELEASE = 20,      /* arg slot: the library's again */
@@ -60,8 +63,7 @@ enum vmft_harvested {
     VMFT_OPENED_AT,      /* the state file was opened: the VM is stopped and drained */
     VMFT_CLOSED_AT,      /* the state file is whole */
     VMFT_FOUND_AT,       /* dirty pages are known */
-    VMFT_COPIED_AT,      /* and copied, and read once more if digests were asked for */
-    VMFT_ENDED_AT,       /* and the line is drawn, or the checkpoint is void: QEMU goes on */
+    VMFT_COPIED_AT,      /* and copied, and read once more if digests were asked for, or the checkpoint is void: QEMU goes on */
     VMFT_SLOT_WAIT,      /* nanoseconds between FOUND and COPIED in which no slot was free */
     VMFT_FROM_PAGEMAP,   /* pages found dirty in the page map */
     VMFT_FROM_DIRTY_LOG, /* and in KVM's dirty log */

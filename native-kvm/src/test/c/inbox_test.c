@@ -63,19 +63,27 @@ static void more_than_the_buffer_holds_comes_through(void) {
     CHECK(inbox.epoch == 99 && inbox.filled == 0);
 }
 
-static void a_seal_counts_only_for_the_paused_epoch(void) {
+static void a_seal_counts_only_for_the_epoch_that_ended(void) {
     struct inbox inbox = {0};
     CHECK(tell(&inbox, VMFT_ARM, 0, 5) == NULL);
     CHECK(tell(&inbox, VMFT_SEALED, 0, 5) == NULL);
     CHECK(!inbox.sealed);
     inbox.phase = INBOX_PAUSED;
-    CHECK(tell(&inbox, VMFT_SEALED, 0, 4) == NULL);
-    CHECK(!inbox.sealed);
     CHECK(tell(&inbox, VMFT_SEALED, 0, 5) == NULL);
-    CHECK(inbox.sealed && !inbox.voided);
+    CHECK(!inbox.sealed && !inbox_line_is_open(&inbox));
     inbox.phase = INBOX_DONE;
+    CHECK(inbox_line_is_open(&inbox));
+    CHECK(tell(&inbox, VMFT_SEALED, 0, 4) == NULL);
+    CHECK(!inbox.sealed && inbox_line_is_open(&inbox));
+    CHECK(tell(&inbox, VMFT_SEALED, 0, 5) == NULL);
+    CHECK(inbox.sealed && !inbox.voided && !inbox_line_is_open(&inbox));
     CHECK(tell(&inbox, VMFT_ARM, 0, 6) == NULL);
     CHECK(!inbox.sealed && inbox.phase == INBOX_ARMED);
+    /* The next one's line is not drawn by this one's seal. */
+    inbox.phase = INBOX_DONE;
+    CHECK(inbox_line_is_open(&inbox));
+    CHECK(tell(&inbox, VMFT_VOID, 0, 6) == NULL);
+    CHECK(!inbox_line_is_open(&inbox) && inbox.take_back);
 }
 
 static void a_void_disarms_ends_or_takes_back(void) {
@@ -137,6 +145,7 @@ static void nonsense_is_named(void) {
     CHECK(tell(&(struct inbox){0}, VMFT_RELEASE, 4, 0) != NULL);
     CHECK(tell(&(struct inbox){0}, VMFT_RELEASE, 0xffffffff, 0) != NULL);
     CHECK(tell(&(struct inbox){.phase = INBOX_PAUSED}, VMFT_ARM, 0, 1) != NULL);
+    CHECK(tell(&(struct inbox){.phase = INBOX_DONE}, VMFT_ARM, 0, 1) != NULL);
     CHECK(tell(&(struct inbox){.precopying = true}, VMFT_ARM, 0, 1) != NULL);
     CHECK(tell(&(struct inbox){.precopy_asked = true}, VMFT_ARM, 0, 1) != NULL);
     CHECK(tell(&(struct inbox){0}, VMFT_ARM, 4, 1) != NULL);
@@ -147,7 +156,7 @@ int main(void) {
     staging.header.slots = 4;
     messages_come_in_any_pieces();
     more_than_the_buffer_holds_comes_through();
-    a_seal_counts_only_for_the_paused_epoch();
+    a_seal_counts_only_for_the_epoch_that_ended();
     a_void_disarms_ends_or_takes_back();
     a_void_or_another_epoch_takes_precopied_pages_back();
     nonsense_is_named();

@@ -15,8 +15,10 @@
 
 static pid_t engine;
 
-pid_t process_engine(void) {
-    return engine;
+bool process_is_engines(int socket) {
+    struct ucred peer;
+    socklen_t bytes = sizeof peer;
+    return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 && peer.pid == engine;
 }
 
 static unsigned polls;

@@ -1,7 +1,8 @@
 package io.vmft.kvm;
 
 /**
- * How a pause's harvest ended. All its chunks were reported before; QEMU goes on right after.
+ * How a pause's harvest ended. All its chunks were reported before; QEMU goes on right after, and what it sends to its disks waits for {@link Tracker#sealed} if
+ * it is valid.
  *
  * <p>Moments are of the kernel's monotonic clock in nanoseconds, which on Linux is that of {@link System#nanoTime}.
  *
@@ -15,8 +16,7 @@ package io.vmft.kvm;
  * @param openedNanos when QEMU, the VM stopped and drained, began to write its state
  * @param closedNanos when the state was whole
  * @param foundNanos when the dirty pages were known
- * @param copiedNanos when they were copied
- * @param endedNanos when {@link Tracker#sealed} had come too, or the checkpoint was void
+ * @param copiedNanos when they were copied, or the checkpoint was void: QEMU went on
  * @param slotWaitNanos how long copying waited for a free slot
  */
 public record Harvest(
@@ -28,13 +28,11 @@ public record Harvest(
         long closedNanos,
         long foundNanos,
         long copiedNanos,
-        long endedNanos,
         long slotWaitNanos) {
     public Harvest {
         if (closedNanos < openedNanos
                 || foundNanos < closedNanos
                 || copiedNanos < foundNanos
-                || endedNanos < copiedNanos
                 || slotWaitNanos > copiedNanos - foundNanos) {
             throw new IllegalArgumentException("epoch " + epoch + ": a pause whose moments are out of order");
         }
@@ -48,10 +46,5 @@ public record Harvest(
     /** Copying them to slots. */
     public long copyNanos() {
         return copiedNanos - foundNanos - slotWaitNanos;
-    }
-
-    /** Waiting for {@link Tracker#sealed} when all else was done. */
-    public long sealWaitNanos() {
-        return endedNanos - copiedNanos;
     }
 }

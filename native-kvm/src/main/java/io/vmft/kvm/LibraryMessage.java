@@ -21,8 +21,6 @@ sealed interface LibraryMessage {
 
     record Greeting(Hello hello) implements LibraryMessage {}
 
-    record Paused(long epoch) implements LibraryMessage {}
-
     record Filled(long epoch, int slot, long pageCount, long storedCount) implements LibraryMessage {}
 
     record Harvested(Harvest harvest, long pagemapPages, long kvmPages) implements LibraryMessage {}
@@ -31,7 +29,7 @@ sealed interface LibraryMessage {
 
     record Block(int number, long bytes) implements LibraryMessage {}
 
-    record Frozen(long pages) implements LibraryMessage {}
+    record Frozen(long pages, boolean sends) implements LibraryMessage {}
 
     record Digested(long epoch, long count) implements LibraryMessage {}
 
@@ -48,14 +46,13 @@ sealed interface LibraryMessage {
         long epoch = message.getLong(8);
         return switch (type) {
             case 1 -> new Greeting(new Hello(arg, notNegative(message, 0)));
-            case 2 -> new Paused(epoch);
             case 3 -> new Filled(epoch, arg, notNegative(message, 0), notNegative(message, 1));
             case 4 ->
-                new Harvested(harvest(message, epoch, bool(arg)), notNegative(message, 7), notNegative(message, 8));
+                new Harvested(harvest(message, epoch, bool(arg)), notNegative(message, 6), notNegative(message, 7));
             case 5 -> new Live(epoch, notNegative(message, 0));
             case 6 -> new Failed(arg, text(message));
             case 7 -> new Block(arg, notNegative(message, 0));
-            case 8 -> new Frozen(notNegative(message, 0));
+            case 8 -> new Frozen(notNegative(message, 0), notNegative(message, 1) != 0);
             case 9 -> new Digested(epoch, notNegative(message, 0));
             case 10 -> new PreCopied(epoch);
             default -> throw new ProtocolException("libvmft sent a message of unknown type " + type);
@@ -68,13 +65,12 @@ sealed interface LibraryMessage {
                     epoch,
                     valid,
                     notNegative(message, 0),
-                    notNegative(message, 9),
+                    notNegative(message, 8),
                     notNegative(message, 1),
                     notNegative(message, 2),
                     notNegative(message, 3),
                     notNegative(message, 4),
-                    notNegative(message, 5),
-                    notNegative(message, 6));
+                    notNegative(message, 5));
         } catch (IllegalArgumentException e) {
             throw new ProtocolException("libvmft reported " + e.getMessage());
         }

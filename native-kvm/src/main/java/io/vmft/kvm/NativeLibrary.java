@@ -8,7 +8,7 @@ final class NativeLibrary {
     static final String DIRECTORY_PROPERTY = "vmft.native.dir";
 
     /** Of the control protocol and the staging file; {@code VMFT_ABI} in {@code vmft.h}. */
-    static final int ABI_VERSION = 5;
+    static final int ABI_VERSION = 6;
 
     private NativeLibrary() {}
 

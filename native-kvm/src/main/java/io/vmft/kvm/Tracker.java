@@ -27,9 +27,9 @@ import org.slf4j.LoggerFactory;
 /**
  * The engine's end of {@code libvmft.so} in one QEMU process.
  *
- * <p>A checkpoint: {@link #arm}, then QMP {@code xen-save-devices-state} with {@link #STATE_NAME}. The library reports {@link
- * Listener#paused} when the VM is stopped and drained, {@link Listener#chunk} for each batch of dirty pages, and {@link
- * Listener#harvested} last, after the engine has called {@link #sealed} or the checkpoint became void. An engine arms the next
+ * <p>A checkpoint: {@link #arm}, then QMP {@code xen-save-devices-state} with {@link #STATE_NAME}. The library reports {@link Listener#chunk} for
+ * each batch of dirty pages, and {@link Listener#harvested} last; then the guest goes on. If that harvest is valid, what QEMU sends to
+ * its disks waits until the engine calls {@link #sealed} or {@link #voidCheckpoint}, one of which it owes to the library, and arms the next
  * checkpoint only after that. With {@link #armAndPreCopy} most pages are copied before QEMU is told. If QEMU answers the command with an
  * error the engine calls {@link #voidCheckpoint} whatever was reported before.
  *
@@ -51,9 +51,6 @@ public final class Tracker implements AutoCloseable {
         /** The library is in QEMU and ready. */
         void connected(Hello hello);
 
-        /** The VM is stopped and its disks are drained; QEMU is now writing the state file. */
-        void paused(long epoch);
-
         /** The receiver owns the chunk's slot until {@link Tracker#release}. */
         void chunk(Chunk chunk);
 
@@ -64,7 +61,7 @@ public final class Tracker implements AutoCloseable {
          */
         default void digests(long epoch, int[] digests) {}
 
-        /** The pause is over: the state file is whole, and QEMU goes on. */
+        /** The pause is over: the state file is whole, and QEMU goes on. If it is valid, {@link Tracker#sealed} or {@link Tracker#voidCheckpoint} is to follow. */
         void harvested(Harvest harvest);
 
         /**
@@ -108,6 +105,8 @@ public final class Tracker implements AutoCloseable {
     private boolean closed;
     /** Guarded by {@link #stateLock}: who connected, from before it greeted. */
     private @Nullable SocketChannel peer;
+
+    private volatile boolean seenSending;
 
     /** What messages are sent on: the peer while it is known to be the library. */
     private volatile @Nullable SocketChannel connection;
@@ -234,6 +233,15 @@ public final class Tracker implements AutoCloseable {
         return begun.done();
     }
 
+    /**
+     * Whether the library has seen QEMU send to anyone but the engine before {@link #freeze} completed, as to the block server of its disks. A QEMU
+     * that has disks and was not seen sends in a way that the library cannot hold back: its disks would not wait for {@link #sealed}. One that was
+     * seen may still have sent something else.
+     */
+    public boolean hasSeenSending() {
+        return seenSending;
+    }
+
     /** Whether the library is there: from when it greeted until QEMU ends. */
     public boolean isConnected() {
         return connection != null;
@@ -247,14 +255,14 @@ public final class Tracker implements AutoCloseable {
         return channel;
     }
 
-    /** The line of {@code epoch} is drawn; QEMU may go on when its pages are copied. Nothing happens if QEMU is gone. */
+    /** The line of {@code epoch}, whose harvest was valid, is drawn: QEMU may send to its disks again. Nothing happens if QEMU is gone. */
     public void sealed(long epoch) {
         sendIfConnected(EngineMessage.SEALED, 0, epoch);
     }
 
     /**
-     * {@code epoch} failed: its pages count as dirty for the next checkpoint. Ends its pause if it still waits; may also come later, until
-     * the next {@link #arm}. Nothing happens if QEMU is gone.
+     * {@code epoch} failed: its pages count as dirty for the next checkpoint, and QEMU may send to its disks again. Ends its pause if that waits for a
+     * slot; may also come later, until the next {@link #arm}. Nothing happens if QEMU is gone.
      */
     public void voidCheckpoint(long epoch) {
         sendIfConnected(EngineMessage.VOID, 0, epoch);
@@ -474,7 +482,6 @@ public final class Tracker implements AutoCloseable {
 
     private void handle(LibraryMessage message) throws IOException {
         switch (message) {
-            case LibraryMessage.Paused(long epoch) -> listener.paused(epoch);
             case LibraryMessage.Filled(long epoch, int slot, long pageCount, long storedCount) -> {
                 if (slot < 0
                         || slot >= config.slots()
@@ -508,7 +515,7 @@ public final class Tracker implements AutoCloseable {
                 listener.digests(epoch, staging.digests(Math.toIntExact(count)));
             }
             case LibraryMessage.Block(int number, long bytes) -> block(number, bytes);
-            case LibraryMessage.Frozen(long pages) -> frozen(pages);
+            case LibraryMessage.Frozen(long pages, boolean sends) -> frozen(pages, sends);
             case LibraryMessage.Failed failed -> throw failure(failed);
             case LibraryMessage.Greeting greeting -> throw new IOException("libvmft greeted twice: " + greeting);
         }
@@ -530,11 +537,12 @@ public final class Tracker implements AutoCloseable {
         }
     }
 
-    private void frozen(long pages) throws IOException {
+    private void frozen(long pages, boolean sends) throws IOException {
         RamLayout layout = layout();
         if (layout.pages() != pages || pages > config.capacityPages()) {
             throw new IOException("libvmft counts " + pages + " pages; it reported " + layout);
         }
+        seenSending = sends;
         takeFreezing().forEach(waiting -> waiting.complete(layout));
     }
 

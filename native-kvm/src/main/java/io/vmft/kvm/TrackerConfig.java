@@ -17,7 +17,7 @@ import java.util.Objects;
  * @param blocksBytes how long that file is: room for all such memory
  * @param slots how many batches of dirty pages may wait for the engine at a time, 1 to {@value #MAX_SLOTS}
  * @param pagesPerSlot pages in a batch, 1 to {@value #MAX_PAGES_PER_SLOT}
- * @param pauseTimeout how long one pause may wait for free slots and for {@link Tracker#sealed} before its checkpoint is void
+ * @param pauseTimeout how long one pause may wait for free slots before its checkpoint is void
  */
 public record TrackerConfig(
         Path controlSocket,

@@ -16,12 +16,13 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.LongConsumer;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A listener that keeps a copy of the guest's memory, RAM and all else: chunks are staged, and folded when their epoch turned out valid. What is
- * done at a pause and with a chunk's slot can be changed.
+ * A listener that keeps a copy of the guest's memory, RAM and all else: chunks are staged, and folded when their epoch is sealed. What is
+ * done after a pause and with a chunk's slot can be changed.
  */
 final class Backup implements Tracker.Listener {
     private static final int COUNTER_PAGE = 0x200000;
@@ -49,7 +50,9 @@ final class Backup implements Tracker.Listener {
     private long stagedEpoch;
 
     volatile @Nullable Tracker tracker;
-    volatile Consumer<Long> onPaused = epoch -> tracker().sealed(epoch);
+    /** Of a valid harvest; is to {@link #seal} or to {@link #refuse}. */
+    volatile LongConsumer onHarvested = this::seal;
+
     volatile Consumer<Chunk> onChunk = chunk -> tracker().release(chunk.slot());
 
     Backup(long ramBytes) {
@@ -68,11 +71,6 @@ final class Backup implements Tracker.Listener {
     @Override
     public void connected(Hello hello) {
         hellos.add(hello);
-    }
-
-    @Override
-    public void paused(long epoch) {
-        onPaused.accept(epoch);
     }
 
     /** What came for an epoch that got no pause is dropped. */
@@ -110,15 +108,26 @@ final class Backup implements Tracker.Listener {
     @Override
     public void harvested(Harvest harvest) {
         stage(harvest.epoch());
-        if (harvest.valid()) {
-            for (Page page : staged) {
-                MemorySegment.copy(
-                        page.content(), 0, image, page.index() * TrackerConfig.PAGE_BYTES, TrackerConfig.PAGE_BYTES);
-            }
-        }
         lastPages = staged.stream().map(Page::index).collect(Collectors.toSet());
+        if (harvest.valid()) {
+            onHarvested.accept(harvest.epoch());
+        }
         staged.clear();
         harvests.add(harvest);
+    }
+
+    /** The epoch's line is drawn: it counts. */
+    void seal(long epoch) {
+        tracker().sealed(epoch);
+        for (Page page : staged) {
+            MemorySegment.copy(
+                    page.content(), 0, image, page.index() * TrackerConfig.PAGE_BYTES, TrackerConfig.PAGE_BYTES);
+        }
+    }
+
+    /** The epoch's line could not be drawn. */
+    void refuse(long epoch) {
+        tracker().voidCheckpoint(epoch);
     }
 
     @Override

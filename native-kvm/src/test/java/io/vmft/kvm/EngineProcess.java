@@ -21,7 +21,7 @@ final class EngineProcess {
                         ramBytes,
                         directory.resolve("blocks"),
                         1L << 28,
-                        128,
+                        2,
                         256,
                         Duration.ofMinutes(1)),
                 backup);
@@ -29,7 +29,12 @@ final class EngineProcess {
         TestQemu qemu = TestQemu.start(directory, tracker.environment(), ramBytes, TestMachine.TCG, "");
         System.out.println(qemu.process.pid());
         if (inPause) {
-            backup.onPaused = epoch -> System.out.println("ready");
+            // No slot comes back, so the pause goes on.
+            backup.onChunk = chunk -> {
+                if (chunk.slot() == 1) {
+                    System.out.println("ready");
+                }
+            };
             tracker.arm(1);
             qemu.saveState();
         } else {

@@ -24,20 +24,20 @@ class LibraryMessageTest {
     void readsEveryKind() throws IOException {
         assertThat(LibraryMessage.decode(bytes("01000000 01000000 0000000000000000 d204000000000000")))
                 .isEqualTo(new LibraryMessage.Greeting(new Hello(1, 1234)));
-        assertThat(LibraryMessage.decode(bytes("02000000 00000000 0700000000000000")))
-                .isEqualTo(new LibraryMessage.Paused(7));
         assertThat(LibraryMessage.decode(bytes("03000000 05000000 0700000000000000 0001000000000000 0300000000000000")))
                 .isEqualTo(new LibraryMessage.Filled(7, 5, 256, 3));
         assertThat(LibraryMessage.decode(bytes("04000000 01000000 0700000000000000 0100000000000000 0200000000000000"
-                        + "0300000000000000 0500000000000000 0800000000000000 0d00000000000000 0100000000000000"
+                        + "0300000000000000 0500000000000000 0800000000000000 0100000000000000"
                         + "0700000000000000 0900000000000000 0400000000000000")))
-                .isEqualTo(new LibraryMessage.Harvested(new Harvest(7, true, 1, 4, 2, 3, 5, 8, 13, 1), 7, 9));
+                .isEqualTo(new LibraryMessage.Harvested(new Harvest(7, true, 1, 4, 2, 3, 5, 8, 1), 7, 9));
         assertThat(LibraryMessage.decode(bytes("05000000 00000000 0900000000000000 0200000000000000")))
                 .isEqualTo(new LibraryMessage.Live(9, 2));
         assertThat(LibraryMessage.decode(bytes("07000000 02000000 0000000000000000 0010000000000000")))
                 .isEqualTo(new LibraryMessage.Block(2, 4096));
         assertThat(LibraryMessage.decode(bytes("08000000 00000000 0000000000000000 1100000000000000")))
-                .isEqualTo(new LibraryMessage.Frozen(17));
+                .isEqualTo(new LibraryMessage.Frozen(17, false));
+        assertThat(LibraryMessage.decode(bytes("08000000 00000000 0000000000000000 1100000000000000 0100000000000000")))
+                .isEqualTo(new LibraryMessage.Frozen(17, true));
         assertThat(LibraryMessage.decode(bytes("0a000000 00000000 0700000000000000")))
                 .isEqualTo(new LibraryMessage.PreCopied(7));
         assertThat(LibraryMessage.decode(bytes("09000000 00000000 0700000000000000 0100000000000000")))
@@ -55,11 +55,11 @@ class LibraryMessageTest {
     @Test
     void leavesTheBufferAtTheNextMessage() throws IOException {
         ByteBuffer two = ByteBuffer.allocate(2 * LibraryMessage.BYTES);
-        two.put(bytes("02000000 00000000 01"))
-                .put(bytes("02000000 00000000 02"))
+        two.put(bytes("0a000000 00000000 01"))
+                .put(bytes("0a000000 00000000 02"))
                 .flip();
-        assertThat(LibraryMessage.decode(two)).isEqualTo(new LibraryMessage.Paused(1));
-        assertThat(LibraryMessage.decode(two)).isEqualTo(new LibraryMessage.Paused(2));
+        assertThat(LibraryMessage.decode(two)).isEqualTo(new LibraryMessage.PreCopied(1));
+        assertThat(LibraryMessage.decode(two)).isEqualTo(new LibraryMessage.PreCopied(2));
         assertThat(two.hasRemaining()).isFalse();
     }
 
@@ -67,6 +67,7 @@ class LibraryMessageTest {
     @ValueSource(
             strings = {
                 "00000000",
+                "02000000",
                 "0b000000",
                 "11000000",
                 "ffffffff",
@@ -81,7 +82,7 @@ class LibraryMessageTest {
                 "04000000 01000000 0000000000000000 0000000000000000 0200000000000000 0100000000000000",
                 // a longer wait for slots than copying took
                 "04000000 01000000 0000000000000000 0000000000000000 0000000000000000 0000000000000000"
-                        + "0000000000000000 0100000000000000 0100000000000000 0200000000000000",
+                        + "0000000000000000 0100000000000000 0200000000000000",
                 // neither valid nor void
                 "04000000 02000000",
             })

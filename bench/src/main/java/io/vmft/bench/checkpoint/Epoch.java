@@ -16,8 +16,8 @@ record Epoch(
         @JsonProperty("closed") long closed,
         @JsonProperty("found") long found,
         @JsonProperty("copied") long copied,
-        @JsonProperty("ended") long ended,
         @JsonProperty("resumed") long resumed,
+        @JsonProperty("sealed") long sealed,
         @JsonProperty("sent") long sent,
         @JsonProperty("completed") long completed,
         @JsonProperty("committed") long committed) {

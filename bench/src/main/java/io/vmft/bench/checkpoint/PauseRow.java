@@ -96,9 +96,9 @@ final class PauseRow {
         results.add(phase(name, "state", epochs, each -> each.closed() - each.opened()));
         results.add(phase(name, "harvest", epochs, each -> each.found() - each.closed()));
         results.add(phase(name, "copy", epochs, each -> each.copied() - each.found()));
-        results.add(phase(name, "seal", epochs, each -> each.ended() - each.copied()));
-        results.add(phase(name, "resume", epochs, each -> each.resumed() - each.ended()));
-        results.add(phase(name, "send", epochs, each -> each.sent() - each.ended()));
+        results.add(phase(name, "resume", epochs, each -> each.resumed() - each.copied()));
+        results.add(phase(name, "seal", epochs, each -> each.sealed() - each.copied()));
+        results.add(phase(name, "send", epochs, each -> each.sent() - each.sealed()));
         results.add(phase(name, "complete", epochs, each -> each.completed() - each.sent()));
         results.add(phase(name, "commit", epochs, each -> each.committed() - each.completed()));
         results.add(pages(name + "/dirty-pages", epochs, Epoch::dirtyPages));

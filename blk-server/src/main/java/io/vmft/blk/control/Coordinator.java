@@ -47,8 +47,8 @@ import org.slf4j.LoggerFactory;
  *
  * <p>A change of who may run a VM goes: rules, volumes' gates closed, journal synced, one durable batch (record, commit points,
  * dropped ranges), then memory follows, gates open, and connections of fenced generations are cut. If the batch fails nothing has
- * changed. A commit syncs without holding the VM's lock, so that the next seal, which happens inside the VM's pause, never waits
- * for a disk.
+ * changed. A commit syncs without holding the VM's lock, so that the next seal, for which the VM's disks wait, never waits for
+ * a disk itself.
  *
  * <p>Locks, in this order: {@code holders} (which VM holds which volume), a VM's, volumes' gates by name, volumes' marks by name.
  */

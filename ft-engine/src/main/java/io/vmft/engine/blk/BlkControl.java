@@ -44,7 +44,7 @@ import org.slf4j.LoggerFactory;
  * Calls to one block server's control port.
  *
  * <p>A call that changes who may run a VM, and {@code commit}, is repeated until it is answered: each is idempotent for its caller, and
- * without the answer nobody knows what holds. {@code seal} is bounded, because a stopped VM waits for it. An answer, a refusal
+ * without the answer nobody knows what holds. {@code seal} is bounded, because a VM's disks wait for it. An answer, a refusal
  * included, completes the future normally; it fails only when the server cannot understand the call, or on {@link #close}.
  *
  * <p>Thread-safe. Futures complete on gRPC's thread: callers move to their own.
@@ -100,7 +100,7 @@ public final class BlkControl implements AutoCloseable {
                 .build();
         this.arbiter = ArbiterGrpc.newFutureStub(channel).withWaitForReady();
         EpochsGrpc.EpochsStub epochs = EpochsGrpc.newStub(channel);
-        // Does not wait for the server: a seal that comes later than its pause is for nothing.
+        // Does not wait for the server: a seal that comes late is for nothing.
         this.seals = new EpochsCalls<>(epochs::seals);
         this.commits = new EpochsCalls<>(epochs.withWaitForReady()::commits);
         watch(channel.getState(true));

@@ -20,7 +20,7 @@ import java.util.List;
  * @param listen where this host listens as a standby; port 0 takes a free one
  * @param stagingBytes bound of copied pages that were not sent yet (primary), and of one epoch's pages in memory
  * @param heldFramesBytes bound, for each network card, of guest output held until its epoch is committed
- * @param cpuAffinity processors for the engine's threads that a paused guest waits for
+ * @param cpuAffinity processors for the engine's threads that the guest or its disks wait for
  * @param nice of those threads and QEMU's main thread, as in {@code nice(1)}; -20 to 19, 0: as they are
  * @param copying how memory gets to the backup
  */

@@ -26,6 +26,8 @@ public final class EpochTimer {
         @Nullable
         PauseTimes pause;
 
+        boolean voided;
+        long sealed;
         long sent;
         long completed;
         long committed;
@@ -82,9 +84,29 @@ public final class EpochTimer {
         PauseTimes pause = PauseTimes.of(harvest, last.due, last.begun, last.triggered, last.stopped, last.resumed);
         last.pause = pause;
         stats.pause(pause);
-        if (!harvest.valid()) {
+        if (!harvest.valid() || last.voided) {
             open.removeLast();
         }
+    }
+
+    /** A checkpoint whose harvest was valid did not become one. */
+    public void voided(long epoch) {
+        if (open.isEmpty() || open.getLast().epoch != epoch) {
+            return;
+        }
+        Open last = open.getLast();
+        last.voided = true;
+        if (last.pause != null) {
+            open.removeLast();
+        }
+    }
+
+    public void sealed(long epoch, long nanos) {
+        upTo(epoch, each -> {
+            if (each.epoch == epoch) {
+                each.sealed = nanos;
+            }
+        });
     }
 
     public void sent(long epoch, long nanos) {
@@ -115,7 +137,7 @@ public final class EpochTimer {
             PauseTimes pause = done.pause;
             // Without one an operator had stopped the guest before.
             if (pause != null) {
-                stats.epoch(new EpochTimes(pause, done.sent, done.completed, done.committed, nanos));
+                stats.epoch(new EpochTimes(pause, done.sealed, done.sent, done.completed, done.committed, nanos));
             }
         }
     }

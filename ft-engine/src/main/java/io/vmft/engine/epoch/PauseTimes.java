@@ -15,8 +15,7 @@ import io.vmft.kvm.Harvest;
  * @param openedNanos the disks are drained, QEMU begins to write its state
  * @param closedNanos the state is whole
  * @param foundNanos the dirty pages are known
- * @param copiedNanos and copied
- * @param endedNanos and the seal is confirmed: the library lets QEMU go on
+ * @param copiedNanos and copied: the library lets QEMU go on
  * @param resumedNanos QEMU's RESUME event
  * @param slotWaitNanos how long, of the time between found and copied, there was no room in staging
  */
@@ -33,7 +32,6 @@ public record PauseTimes(
         @JsonProperty("closed") long closedNanos,
         @JsonProperty("found") long foundNanos,
         @JsonProperty("copied") long copiedNanos,
-        @JsonProperty("ended") long endedNanos,
         @JsonProperty("resumed") long resumedNanos,
         @JsonProperty("slot_wait") long slotWaitNanos) {
 
@@ -58,7 +56,6 @@ public record PauseTimes(
                 harvest.closedNanos(),
                 harvest.foundNanos(),
                 harvest.copiedNanos(),
-                harvest.endedNanos(),
                 resumedNanos,
                 harvest.slotWaitNanos());
     }

@@ -4,7 +4,7 @@ import java.util.Locale;
 
 /**
  * A part of an epoch's checkpoint. Those up to {@link #RESUME} divide the time from when it is due until the guest runs again; {@link
- * #PAUSE} is the part of it in which the guest stands still. The last four follow while the guest runs.
+ * #PAUSE} is the part of it in which the guest stands still. The last five follow while the guest runs.
  */
 public enum Phase {
     /** The epoch was to end and could not: as many as may be were on their way, so the backup or the block server is slow. */
@@ -23,12 +23,12 @@ public enum Phase {
     COPY(true),
     /** No room for copies: the backup is slower than the guest. */
     ROOM(true),
-    /** Waiting for the seal when all else is done. */
-    SEAL(true),
     /** QEMU starts the guest again. */
     RESUME(true),
     /** All in which the guest stands still, by QEMU's STOP and RESUME events. */
     PAUSE(true),
+    /** From the last copy until the block server's line is drawn; what the guest wants of its disks waits. */
+    SEAL(false),
     /** Until all of it was sent to the backup. */
     SEND(false),
     /** Until the backup had it. */
@@ -60,21 +60,22 @@ public enum Phase {
             case HARVEST -> times.foundNanos() - times.closedNanos();
             case COPY -> times.copiedNanos() - times.foundNanos() - times.slotWaitNanos();
             case ROOM -> times.slotWaitNanos();
-            case SEAL -> times.endedNanos() - times.copiedNanos();
-            case RESUME -> times.resumedNanos() - times.endedNanos();
+            case RESUME -> times.resumedNanos() - times.copiedNanos();
             case PAUSE -> times.resumedNanos() - times.stoppedNanos();
-            case SEND, COMPLETE, COMMIT, RELEASE -> throw new IllegalArgumentException(this + " comes after the pause");
+            case SEAL, SEND, COMPLETE, COMMIT, RELEASE ->
+                throw new IllegalArgumentException(this + " comes after the pause");
         };
     }
 
     /** How long it took. */
     public long nanos(EpochTimes times) {
         return switch (this) {
-            case SEND -> times.sentNanos() - times.pause().endedNanos();
+            case SEAL -> times.sealedNanos() - times.pause().copiedNanos();
+            case SEND -> times.sentNanos() - times.sealedNanos();
             case COMPLETE -> times.completedNanos() - times.sentNanos();
             case COMMIT -> times.committedNanos() - times.completedNanos();
             case RELEASE -> times.releasedNanos() - times.committedNanos();
-            case LATE, PRECOPY, TRIGGER, STOP, STATE, HARVEST, COPY, ROOM, SEAL, RESUME, PAUSE -> nanos(times.pause());
+            case LATE, PRECOPY, TRIGGER, STOP, STATE, HARVEST, COPY, ROOM, RESUME, PAUSE -> nanos(times.pause());
         };
     }
 

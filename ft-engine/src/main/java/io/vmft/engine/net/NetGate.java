@@ -153,8 +153,8 @@ public final class NetGate implements AutoCloseable {
     }
 
     /**
-     * Ends an epoch; called while the guest is paused. Frames read so far belong to epochs ≤ {@code epoch}, later ones to
-     * {@code epoch + 1}. Takes no lock and does not wait.
+     * Ends an epoch; called before its pause. Frames read so far belong to epochs ≤ {@code epoch}, later ones to {@code epoch + 1}, also
+     * those that the guest sent before it stood still: they wait longer than they had to. Takes no lock and does not wait.
      */
     public void mark(long epoch) {
         if (epoch < openEpoch) {

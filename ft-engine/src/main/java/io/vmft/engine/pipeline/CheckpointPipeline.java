@@ -1,51 +1,58 @@
 package io.vmft.engine.pipeline;
 
 import io.vmft.engine.pipeline.PipelineAction.Abort;
+import io.vmft.engine.pipeline.PipelineAction.Arm;
 import io.vmft.engine.pipeline.PipelineAction.Commit;
 import io.vmft.engine.pipeline.PipelineAction.ConfirmSealed;
+import io.vmft.engine.pipeline.PipelineAction.Discard;
 import io.vmft.engine.pipeline.PipelineAction.Mark;
 import io.vmft.engine.pipeline.PipelineAction.Release;
+import io.vmft.engine.pipeline.PipelineAction.Save;
 import io.vmft.engine.pipeline.PipelineAction.Seal;
 import io.vmft.engine.pipeline.PipelineAction.SendEnd;
 import io.vmft.engine.pipeline.PipelineAction.TellCommitted;
-import io.vmft.engine.pipeline.PipelineAction.Trigger;
-import io.vmft.engine.pipeline.PipelineAction.VoidPause;
 import java.util.ArrayDeque;
 import java.util.List;
 
 /**
- * The epochs of one protection session, from trigger to release. One pause at a time; up to {@code maxInFlight} checkpoints
- * between their pause and their commit.
+ * The epochs of one protection session, from when they are due to their release. One at a time until it is sealed and saved; up to {@code maxInFlight} checkpoints
+ * between that and their commit.
  *
  * <pre>
- *            trigger      paused       sealed       harvested          complete     committed
- *   (open) ─────────▶ TRIGGERED ─▶ SEALING ─▶ SEALED ─────────▶ SENT ─────────▶ COMPLETE ─────▶ (gone)
- *                         │            │          │
- *                         └────────────┴──────────┴──▶ void: the number is used up, the VM goes on in the open epoch
+ *            due          armed       harvested      sealed, saved     complete     committed
+ *   (open) ─────▶ ARMING ───────▶ SAVING ───────▶ SEALING ──────▶ SENT ─────────▶ COMPLETE ─────▶ (gone)
+ *                    │               │               │
+ *                    └───────────────┴───────────────┴──▶ void: the number is used up, the VM goes on in the open epoch
  * </pre>
  *
- * <p>Keeps these invariants, each checked here: {@code SendEnd(e)} only after seal(e) was acknowledged and the library called the
- * harvest valid; {@code Commit(e)} only after complete(e); {@code Release(e)} only after commit(e) was accepted; epoch
+ * <p>The guest stands still in SAVING only. While an epoch is SEALING it runs on, and the library holds back what QEMU sends to its disks.
+ *
+ * <p>Keeps these invariants, each checked here: {@code SendEnd(e)} only after seal(e) was acknowledged, the library called the
+ * harvest valid and QEMU its state saved; {@code Commit(e)} only after complete(e); {@code Release(e)} only after commit(e) was accepted; epoch
  * numbers rise and are never reused.
  *
  * <p>Not thread-safe: one owner feeds it. An event for an epoch that is void or gone is ignored where it may legally come late;
  * an event that no legal run contains throws {@link IllegalStateException}, and the session must end.
  */
 public final class CheckpointPipeline {
-    private enum Pause {
+    private enum Step {
         NONE,
-        TRIGGERED,
-        SEALING,
-        SEALED,
-        VOID
+        ARMING,
+        SAVING,
+        SEALING
     }
 
     private final int maxInFlight;
     /** Sent, not yet complete; oldest first. */
     private final ArrayDeque<Long> sent = new ArrayDeque<>();
 
-    private Pause pause = Pause.NONE;
-    private long pauseEpoch;
+    /** How far {@link #stepEpoch} is. */
+    private Step step = Step.NONE;
+
+    private long stepEpoch;
+    private long stepPages;
+    private boolean stepSealed;
+    private boolean stepSaved;
     private long nextEpoch;
     private long newestComplete;
     private long newestCommitted;
@@ -65,9 +72,9 @@ public final class CheckpointPipeline {
         this.maxInFlight = maxInFlight;
     }
 
-    /** Whether {@link #due} would start a pause now. */
+    /** Whether {@link #due} would begin to end the open epoch now. */
     public boolean canPause() {
-        return pause == Pause.NONE && inFlight() < maxInFlight;
+        return step == Step.NONE && inFlight() < maxInFlight;
     }
 
     /** Checkpoints whose end was sent and that are not committed. */
@@ -95,63 +102,79 @@ public final class CheckpointPipeline {
         if (!canPause()) {
             return List.of();
         }
-        pause = Pause.TRIGGERED;
-        pauseEpoch = nextEpoch++;
-        return List.of(new Trigger(pauseEpoch));
+        step = Step.ARMING;
+        stepEpoch = nextEpoch++;
+        stepSealed = false;
+        stepSaved = false;
+        return List.of(new Arm(stepEpoch));
     }
 
-    /** The library reports the VM stopped and drained. */
-    public List<PipelineAction> paused(long epoch) {
-        requirePauseOf(epoch);
-        if (pause == Pause.VOID) {
-            return List.of();
+    /** The library is armed, and has copied what it was to copy before the pause. */
+    public List<PipelineAction> armed(long epoch) {
+        require(step == Step.ARMING && epoch == stepEpoch, "armed", epoch);
+        step = Step.SAVING;
+        return List.of(new Mark(epoch), new Save(epoch));
+    }
+
+    /**
+     * The pause is over: the guest runs.
+     *
+     * @param valid the library's verdict: it copied every dirty page
+     */
+    public List<PipelineAction> harvested(long epoch, boolean valid, long pages) {
+        require(step == Step.SAVING && epoch == stepEpoch, "harvested", epoch);
+        if (!valid) {
+            step = Step.NONE;
+            return List.of(new Abort(epoch));
         }
-        require(pause == Pause.TRIGGERED, "paused", epoch);
-        pause = Pause.SEALING;
-        return List.of(new Mark(epoch), new Seal(epoch));
+        step = Step.SEALING;
+        stepPages = pages;
+        return List.of(new Seal(epoch));
     }
 
     /** The block server sealed. */
     public List<PipelineAction> sealed(long epoch) {
-        if (epoch != pauseEpoch || pause != Pause.SEALING) {
+        if (!awaitsSeal(epoch)) {
             return List.of();
         }
-        pause = Pause.SEALED;
-        return List.of(new ConfirmSealed(epoch));
+        stepSealed = true;
+        return stepSaved ? List.of(new ConfirmSealed(epoch), send()) : List.of(new ConfirmSealed(epoch));
+    }
+
+    /** QEMU says that its state is saved. It may say so before the pause's work is heard of. */
+    public List<PipelineAction> saved(long epoch) {
+        if (epoch != stepEpoch || step == Step.NONE) {
+            return List.of();
+        }
+        stepSaved = true;
+        return stepSealed ? List.of(send()) : List.of();
+    }
+
+    private SendEnd send() {
+        step = Step.NONE;
+        sent.add(stepEpoch);
+        return new SendEnd(stepEpoch, stepPages);
+    }
+
+    private boolean awaitsSeal(long epoch) {
+        return epoch == stepEpoch && step == Step.SEALING && !stepSealed;
     }
 
     /** The seal failed, was refused or its answer did not come in time. */
     public List<PipelineAction> sealFailed(long epoch) {
-        if (epoch != pauseEpoch || pause != Pause.SEALING) {
+        if (!awaitsSeal(epoch)) {
             return List.of();
         }
-        pause = Pause.VOID;
-        return List.of(new VoidPause(epoch));
+        step = Step.NONE;
+        return List.of(new Discard(epoch), new Abort(epoch));
     }
 
-    /**
-     * The pause is over.
-     *
-     * @param valid the library's verdict: it saw the seal confirmed in time and copied every dirty page
-     */
-    public List<PipelineAction> harvested(long epoch, boolean valid, long pages) {
-        requirePauseOf(epoch);
-        boolean whole = valid && pause == Pause.SEALED;
-        require(pause != Pause.TRIGGERED || !valid, "harvested", epoch);
-        pause = Pause.NONE;
-        if (!whole) {
-            return List.of(new Abort(epoch));
-        }
-        sent.add(epoch);
-        return List.of(new SendEnd(epoch, pages));
-    }
-
-    /** QEMU could not save its state: there was no pause, or it ended without a harvest. */
+    /** QEMU could not save its state: there was no pause, it ended without a harvest, or with one that does not count. */
     public List<PipelineAction> saveFailed(long epoch) {
-        if (epoch != pauseEpoch || pause == Pause.NONE) {
+        if (epoch != stepEpoch || step == Step.NONE) {
             return List.of();
         }
-        pause = Pause.NONE;
+        step = Step.NONE;
         return List.of(new Abort(epoch));
     }
 
@@ -182,14 +205,10 @@ public final class CheckpointPipeline {
         return List.of(new Commit(committing));
     }
 
-    private void requirePauseOf(long epoch) {
-        require(pause != Pause.NONE && epoch == pauseEpoch, "pause event", epoch);
-    }
-
     private void require(boolean legal, String event, long epoch) {
         if (!legal) {
-            throw new IllegalStateException(event + " of epoch " + epoch + " while the pause of epoch " + pauseEpoch
-                    + " is " + pause + ", sent " + sent + ", complete " + newestComplete + ", committed "
+            throw new IllegalStateException(event + " of epoch " + epoch + " while epoch " + stepEpoch + " is at step "
+                    + step + ", sent " + sent + ", complete " + newestComplete + ", committed "
                     + newestCommitted + ", committing " + committing);
         }
     }

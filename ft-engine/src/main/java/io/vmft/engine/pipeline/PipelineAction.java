@@ -4,20 +4,23 @@ package io.vmft.engine.pipeline;
 public sealed interface PipelineAction {
     long epoch();
 
-    /** Pause the VM and save its state: arm the library for this epoch, then one {@code xen-save-devices-state}. */
-    record Trigger(long epoch) implements PipelineAction {}
+    /** Arm the library for this epoch, and let it copy what is dirty. */
+    record Arm(long epoch) implements PipelineAction {}
 
-    /** Net gate: frames read so far belong to epochs up to this one. */
+    /** Net gate: frames read so far belong to epochs up to this one. The guest still runs: what it sends from here on waits for the next epoch. */
     record Mark(long epoch) implements PipelineAction {}
+
+    /** Pause the VM and save its state: one {@code xen-save-devices-state}. */
+    record Save(long epoch) implements PipelineAction {}
 
     /** Ask the block server to seal. */
     record Seal(long epoch) implements PipelineAction {}
 
-    /** Tell the library that the epoch is sealed: the VM may go on. */
+    /** Tell the library that the epoch is sealed: what QEMU sends to its disks may go. */
     record ConfirmSealed(long epoch) implements PipelineAction {}
 
-    /** Tell the library that the checkpoint is void: what it harvested is dirty again. */
-    record VoidPause(long epoch) implements PipelineAction {}
+    /** Tell the library that the checkpoint is void: what it harvested is dirty again, and what QEMU sends to its disks may go. */
+    record Discard(long epoch) implements PipelineAction {}
 
     /** Tell the backup to drop what it staged of the epoch. */
     record Abort(long epoch) implements PipelineAction {}

@@ -10,15 +10,16 @@ import io.vmft.engine.epoch.EpochTimer;
 import io.vmft.engine.pipeline.CheckpointPipeline;
 import io.vmft.engine.pipeline.PipelineAction;
 import io.vmft.engine.pipeline.PipelineAction.Abort;
+import io.vmft.engine.pipeline.PipelineAction.Arm;
 import io.vmft.engine.pipeline.PipelineAction.Commit;
 import io.vmft.engine.pipeline.PipelineAction.ConfirmSealed;
+import io.vmft.engine.pipeline.PipelineAction.Discard;
 import io.vmft.engine.pipeline.PipelineAction.Mark;
 import io.vmft.engine.pipeline.PipelineAction.Release;
+import io.vmft.engine.pipeline.PipelineAction.Save;
 import io.vmft.engine.pipeline.PipelineAction.Seal;
 import io.vmft.engine.pipeline.PipelineAction.SendEnd;
 import io.vmft.engine.pipeline.PipelineAction.TellCommitted;
-import io.vmft.engine.pipeline.PipelineAction.Trigger;
-import io.vmft.engine.pipeline.PipelineAction.VoidPause;
 import io.vmft.engine.replication.Link;
 import io.vmft.engine.vm.GuestVm;
 import io.vmft.kvm.Chunk;
@@ -84,7 +85,7 @@ final class CheckpointLoop {
     private final long generation;
     private final EpochStats stats;
     private final EpochTimer times;
-    private final PauseSeals seals;
+    private final Seals seals;
     private final Owner owner;
     private final CheckpointPipeline pipeline;
     private final PageSender sender;
@@ -145,7 +146,11 @@ final class CheckpointLoop {
         this.generation = generation;
         this.stats = stats;
         this.times = new EpochTimer(stats);
-        this.seals = new PauseSeals(context, vm, generation, this::sealed);
+        this.seals = new Seals(
+                epoch -> context.control().seal(context.vm(), generation, epoch, GuestVm.PAUSE_TIMEOUT),
+                epoch -> vm.tracker().sealed(epoch),
+                context::handOver,
+                this::sealed);
         this.owner = owner;
         this.pipeline =
                 new CheckpointPipeline(firstEpoch, context.config().protection().maxInFlight());
@@ -162,18 +167,18 @@ final class CheckpointLoop {
     void start() {
         started = true;
         vm.network().hold(pipeline.openEpoch());
-        vm.watchPauses(seals::paused);
+        vm.watchHarvests(seals::harvested);
         vm.network().watchInput(new InputForwarder(link));
         context.control().addConnectedListener(storageConnected);
         tick();
     }
 
-    /** No more checkpoints; a pause that waits for its seal goes on at once. */
+    /** No more checkpoints; disks that wait for a seal go on at once. */
     void stop(String reason) {
         ended = true;
         context.control().removeConnectedListener(storageConnected);
         vm.network().watchInput(null);
-        vm.watchPauses(null);
+        vm.watchHarvests(null);
         vm.tracker().voidCheckpoint(pipeline.openEpoch() - 1);
         sender.close();
         if (standing != null) {
@@ -269,15 +274,6 @@ final class CheckpointLoop {
         return started && epoch == pipeline.openEpoch() - 1 && epoch != givenUpEpoch;
     }
 
-    void paused(long epoch) {
-        if (isOurs(epoch)) {
-            sender.paused();
-            run(pipeline.paused(epoch));
-        } else {
-            vm.tracker().voidCheckpoint(epoch);
-        }
-    }
-
     /** Once, as soon as the pipeline has room: stop the guest, and the checkpoint after that finds it where it stays. */
     private void standStill() {
         if (ended || saving || standingEpoch != 0 || !pipeline.canPause()) {
@@ -320,14 +316,14 @@ final class CheckpointLoop {
 
     void harvested(Harvest harvest) {
         log.trace("{}: {}", context.vm(), harvest);
-        if (!isOurs(harvest.epoch())) {
+        if (ended || !isOurs(harvest.epoch())) {
+            vm.tracker().voidCheckpoint(harvest.epoch());
             return;
         }
         preCopies.harvested(preCopying, harvest.preCopiedPages(), harvest.dirtyPages() - harvest.preCopiedPages());
         times.harvested(harvest);
         if (!harvest.valid()) {
-            stats.voided();
-            standingEpoch = 0;
+            voided(harvest.epoch());
         }
         run(pipeline.harvested(harvest.epoch(), harvest.valid(), harvest.dirtyPages()));
     }
@@ -336,7 +332,13 @@ final class CheckpointLoop {
         times.resumed(stoppedNanos, resumedNanos);
     }
 
-    private void save(long epoch) {
+    private void voided(long epoch) {
+        times.voided(epoch);
+        stats.voided();
+        standingEpoch = 0;
+    }
+
+    private void arm(long epoch) {
         saving = true;
         silence.asked(System.nanoTime());
         seals.arm(epoch);
@@ -351,16 +353,17 @@ final class CheckpointLoop {
                             } else if (ended || !context.control().isConnected()) {
                                 giveUp(epoch);
                             } else {
-                                command(epoch, began);
+                                long now = System.nanoTime();
+                                preCopyNanos = now - began;
+                                times.triggered(epoch, dueNanos, began, now);
+                                run(pipeline.armed(epoch));
                             }
                         },
                         context.loop());
     }
 
-    private void command(long epoch, long began) {
-        long now = System.nanoTime();
-        preCopyNanos = now - began;
-        times.triggered(epoch, dueNanos, began, now);
+    private void save(long epoch) {
+        sender.pauseBegins();
         vm.saveState()
                 .whenCompleteAsync(
                         (done, failure) -> {
@@ -368,6 +371,9 @@ final class CheckpointLoop {
                                 notSaved(epoch, failure);
                             } else {
                                 failuresInARow = 0;
+                                if (!ended) {
+                                    run(pipeline.saved(epoch));
+                                }
                                 awaitDue();
                             }
                         },
@@ -392,6 +398,7 @@ final class CheckpointLoop {
         if (!ended) {
             standingEpoch = 0;
             givenUpEpoch = epoch;
+            times.voided(epoch);
             vm.tracker().voidCheckpoint(epoch);
             run(pipeline.saveFailed(epoch));
         }
@@ -426,11 +433,16 @@ final class CheckpointLoop {
 
     private void run(PipelineAction action) {
         switch (action) {
-            case Trigger(long epoch) -> save(epoch);
-            case Mark _, Seal _, ConfirmSealed _ -> {
-                // Done by PauseSeals, which does not wait for this thread.
+            case Arm(long epoch) -> arm(epoch);
+            case Mark(long epoch) -> vm.network().endEpoch(epoch);
+            case Save(long epoch) -> save(epoch);
+            case Seal _, ConfirmSealed _ -> {
+                // Done by Seals, which does not wait for this thread.
             }
-            case VoidPause(long epoch) -> vm.tracker().voidCheckpoint(epoch);
+            case Discard(long epoch) -> {
+                voided(epoch);
+                vm.tracker().voidCheckpoint(epoch);
+            }
             case Abort(long epoch) -> sender.abort(epoch);
             case SendEnd(long epoch, long pages) -> sendEnd(epoch, pages);
             case Commit(long epoch) -> commit(epoch);
@@ -449,7 +461,8 @@ final class CheckpointLoop {
         if (ended) {
             return;
         }
-        if (PauseSeals.isSealed(reply)) {
+        if (Seals.isSealed(reply)) {
+            times.sealed(epoch, System.nanoTime());
             run(pipeline.sealed(epoch));
         } else if (!isOver(reply)) {
             log.warn(
@@ -458,6 +471,7 @@ final class CheckpointLoop {
                     epoch,
                     why(reply, failure));
             run(pipeline.sealFailed(epoch));
+            pauseIfDue();
         }
     }
 

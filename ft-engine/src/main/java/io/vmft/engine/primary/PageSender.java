@@ -103,8 +103,8 @@ final class PageSender implements AutoCloseable {
         send(frame, () -> {});
     }
 
-    /** The guest stands still: what comes from here on comes as fast as it can, so it tells how fast the link is. */
-    void paused() {
+    /** The guest is about to stand still: what comes from here on comes as fast as it can, so it tells how fast the link is. */
+    void pauseBegins() {
         epochBeganNanos = System.nanoTime();
         epochBytes = 0;
     }

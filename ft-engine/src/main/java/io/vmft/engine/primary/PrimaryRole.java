@@ -432,15 +432,6 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     }
 
     @Override
-    public void paused(long epoch) {
-        if (session != null) {
-            session.paused(epoch);
-        } else {
-            vm.tracker().voidCheckpoint(epoch);
-        }
-    }
-
-    @Override
     public void chunk(Chunk chunk) {
         if (session != null) {
             session.chunk(chunk);
@@ -460,6 +451,8 @@ public final class PrimaryRole implements Role, VmEvents, ProtectionSession.Owne
     public void harvested(Harvest harvest) {
         if (session != null) {
             session.harvested(harvest);
+        } else {
+            vm.tracker().voidCheckpoint(harvest.epoch());
         }
     }
 

@@ -313,14 +313,6 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
     }
 
     /** As the VM's events; before this session's first checkpoint they are the end of an earlier session's last one. */
-    void paused(long epoch) {
-        if (checkpoints == null) {
-            vm.tracker().voidCheckpoint(epoch);
-        } else {
-            checkpoints.paused(epoch);
-        }
-    }
-
     void digests(int[] digests) {
         if (checkpoints != null) {
             checkpoints.digests(digests);
@@ -328,7 +320,9 @@ final class ProtectionSession implements LinkListener, CheckpointLoop.Owner {
     }
 
     void harvested(Harvest harvest) {
-        if (checkpoints != null) {
+        if (checkpoints == null) {
+            vm.tracker().voidCheckpoint(harvest.epoch());
+        } else {
             checkpoints.harvested(harvest);
         }
     }

@@ -9,11 +9,6 @@ import java.util.function.Consumer;
 /** A VM that waits for its state makes no checkpoints; all that can happen to it is to die. */
 record StandbyVmEvents(Consumer<String> died) implements VmEvents {
     @Override
-    public void paused(long epoch) {
-        throw new IllegalStateException("a waiting VM was paused for epoch " + epoch);
-    }
-
-    @Override
     public void chunk(Chunk chunk) {
         throw new IllegalStateException("a waiting VM sent pages of epoch " + chunk.epoch());
     }

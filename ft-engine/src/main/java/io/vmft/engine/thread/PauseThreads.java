@@ -7,7 +7,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The threads that a paused guest waits for: the engine's loop, the tracker's, the one to the block server, and QEMU's main thread. They are
+ * The threads that the guest or its disks wait for at the end of an epoch: the engine's loop, the tracker's, the one to the block server, and QEMU's main thread. They are
  * put on {@code protection.cpu_affinity} and get {@code protection.nice}; vCPUs are left alone.
  *
  * <p>Thread-safe.

@@ -51,7 +51,7 @@ import org.slf4j.LoggerFactory;
  * <p>Events go to whoever listens now, on the engine's loop. Methods may be called from the loop unless they say that they block.
  */
 public final class GuestVm implements AutoCloseable {
-    /** How long the VM may stand still for a seal or for room before its checkpoint is void. */
+    /** How long the VM may stand still for room, and its disks for a seal, before its checkpoint is void. */
     public static final Duration PAUSE_TIMEOUT = Duration.ofSeconds(2);
 
     private static final Logger log = LoggerFactory.getLogger(GuestVm.class);
@@ -70,9 +70,6 @@ public final class GuestVm implements AutoCloseable {
     private static final long BLOCKS_BYTES = 1L << 30;
 
     private static final class Unheard implements VmEvents {
-        @Override
-        public void paused(long epoch) {}
-
         @Override
         public void chunk(Chunk chunk) {}
 
@@ -111,7 +108,7 @@ public final class GuestVm implements AutoCloseable {
     private @Nullable IncomingVm incoming;
 
     private VmEvents events = new Unheard();
-    private volatile @Nullable LongConsumer pauseWatcher;
+    private volatile @Nullable LongConsumer harvestWatcher;
     private @Nullable QemuExit exit;
     private @Nullable String networkFailure;
     private boolean guestShutDown;
@@ -210,6 +207,11 @@ public final class GuestVm implements AutoCloseable {
             made = opened.freeze().get(START_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
         } catch (ExecutionException | TimeoutException e) {
             throw new IOException(config.name() + ": libvmft does not tell what memory QEMU has: " + e.getMessage(), e);
+        }
+        if (!config.disks().isEmpty() && !opened.hasSeenSending()) {
+            throw new IOException(config.name()
+                    + ": this QEMU sends to its disks in a way that libvmft does not see, so it cannot be made to wait "
+                    + "for the end of an epoch; use another QEMU (qemu: in the VM's file)");
         }
         layout = made;
         ram().add(paths.blocksFile(), made);
@@ -336,11 +338,11 @@ public final class GuestVm implements AutoCloseable {
     }
 
     /**
-     * Who hears of a pause first, on the tracker's thread: what the stopped VM waits for begins here, without a way over the loop. It must not
-     * block; {@link VmEvents#paused} is on its way when it is called. Null: nobody.
+     * Who hears first of an epoch whose harvest is valid, on the tracker's thread: what its disks wait for begins here, without a way over the loop. It
+     * must not block; {@link VmEvents#harvested} is on its way when it is called. Null: nobody.
      */
-    public void watchPauses(@Nullable LongConsumer watcher) {
-        pauseWatcher = watcher;
+    public void watchHarvests(@Nullable LongConsumer watcher) {
+        harvestWatcher = watcher;
     }
 
     /** Stops the guest; completes when it stands. A checkpoint of a stopped guest leaves it stopped. */
@@ -492,17 +494,6 @@ public final class GuestVm implements AutoCloseable {
         }
 
         @Override
-        public void paused(long epoch) {
-            // Told before anything can follow from it: the loop hears of the pause, then of its seal, then of its
-            // harvest.
-            handOver.accept(() -> events.paused(epoch));
-            LongConsumer watcher = pauseWatcher;
-            if (watcher != null) {
-                watcher.accept(epoch);
-            }
-        }
-
-        @Override
         public void chunk(Chunk chunk) {
             handOver.accept(() -> events.chunk(chunk));
         }
@@ -514,7 +505,12 @@ public final class GuestVm implements AutoCloseable {
 
         @Override
         public void harvested(Harvest harvest) {
+            // Told before anything can follow from it: the loop hears of the harvest, then of its seal.
             handOver.accept(() -> events.harvested(harvest));
+            LongConsumer watcher = harvestWatcher;
+            if (harvest.valid() && watcher != null) {
+                watcher.accept(harvest.epoch());
+            }
         }
 
         @Override

@@ -6,16 +6,13 @@ import io.vmft.kvm.Harvest;
 
 /** What happens to a {@link GuestVm}. Called on the engine's loop. */
 public interface VmEvents {
-    /** The VM is stopped and drained for the checkpoint of {@code epoch}. */
-    void paused(long epoch);
-
     /** Pages of a checkpoint; the receiver gives the slot back. */
     void chunk(Chunk chunk);
 
     /** What all of memory held in a pause, as {@link GuestVm#arm} asked; before {@link #harvested}. */
     default void digests(long epoch, int[] digests) {}
 
-    /** The pause's work is done. */
+    /** The pause's work is done; if it is valid, the tracker is owed whether its epoch is sealed or void. */
     void harvested(Harvest harvest);
 
     /** QEMU stood still from one moment of {@link System#nanoTime} to the other, by its own events. */

@@ -30,7 +30,7 @@ class BackPressureIT {
     private static final long SLOW_BYTES_PER_SECOND = 8 << 20;
     private static final long STAGING_BYTES = 4L << 20;
     private static final int SLOW_EPOCHS = 3;
-    /** Three times what a pause waits for its seal. */
+    /** Three times what the disks wait for a seal. */
     private static final Duration AWAY = GuestVm.PAUSE_TIMEOUT.multipliedBy(3);
 
     private static final long WRITES_POSITION = 0x200000 + 32;

@@ -16,16 +16,7 @@ class EpochTimerTest {
     /** A pause that lasts from 101 to 108 ms after {@code start}. */
     private static Harvest harvest(long epoch, boolean valid, long start) {
         return new Harvest(
-                epoch,
-                valid,
-                42,
-                40,
-                start + 102 * MS,
-                start + 104 * MS,
-                start + 105 * MS,
-                start + 106 * MS,
-                start + 107 * MS,
-                MS / 4);
+                epoch, valid, 42, 40, start + 102 * MS, start + 104 * MS, start + 105 * MS, start + 106 * MS, MS / 4);
     }
 
     private void pause(long epoch, long start) {
@@ -37,6 +28,7 @@ class EpochTimerTest {
     @Test
     void thePhasesOfAnEpochAreTheTimesBetweenItsMoments() {
         pause(7, 0);
+        timer.sealed(7, 109 * MS);
         timer.sent(7, 110 * MS);
         timer.completed(7, 113 * MS);
         timer.committed(7, 117 * MS);
@@ -50,9 +42,9 @@ class EpochTimerTest {
         assertThat(Phase.STATE.nanos(times)).isEqualTo(2 * MS);
         assertThat(Phase.COPY.nanos(times)).isEqualTo(MS - MS / 4);
         assertThat(Phase.ROOM.nanos(times)).isEqualTo(MS / 4);
-        assertThat(List.of(Phase.SEND, Phase.COMPLETE, Phase.COMMIT, Phase.RELEASE))
+        assertThat(List.of(Phase.SEAL, Phase.SEND, Phase.COMPLETE, Phase.COMMIT, Phase.RELEASE))
                 .extracting(phase -> phase.nanos(times))
-                .containsExactly(3 * MS, 3 * MS, 4 * MS, 5 * MS);
+                .containsExactly(3 * MS, MS, 3 * MS, 4 * MS, 5 * MS);
         long whole = 0;
         for (Phase phase : Phase.values()) {
             if (phase.isOfPause() && phase != Phase.PAUSE) {
@@ -99,6 +91,21 @@ class EpochTimerTest {
         timer.released(8, 2000 * MS);
         assertThat(stats.millis(Phase.PAUSE, 0)).isBetween(6.9, 7.1);
         assertThat(stats.after(0)).extracting(each -> each.pause().epoch()).containsExactly(8L);
+    }
+
+    @Test
+    void aCheckpointWithoutASealCountsAsAPauseAndNotAsAnEpoch() {
+        pause(7, 0);
+        timer.voided(7);
+        pause(8, 1000 * MS);
+        // QEMU's event may come later.
+        timer.triggered(9, 2097 * MS, 2098 * MS, 2100 * MS);
+        timer.harvested(harvest(9, true, 2000 * MS));
+        timer.voided(9);
+        timer.resumed(2101 * MS, 2108 * MS);
+        timer.released(9, 3000 * MS);
+        assertThat(stats.after(0)).extracting(each -> each.pause().epoch()).containsExactly(8L);
+        assertThat(stats.millis(Phase.PAUSE, 0)).isBetween(6.9, 7.1);
     }
 
     @Test

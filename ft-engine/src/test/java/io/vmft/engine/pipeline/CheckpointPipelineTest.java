@@ -4,15 +4,16 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.vmft.engine.pipeline.PipelineAction.Abort;
+import io.vmft.engine.pipeline.PipelineAction.Arm;
 import io.vmft.engine.pipeline.PipelineAction.Commit;
 import io.vmft.engine.pipeline.PipelineAction.ConfirmSealed;
+import io.vmft.engine.pipeline.PipelineAction.Discard;
 import io.vmft.engine.pipeline.PipelineAction.Mark;
 import io.vmft.engine.pipeline.PipelineAction.Release;
+import io.vmft.engine.pipeline.PipelineAction.Save;
 import io.vmft.engine.pipeline.PipelineAction.Seal;
 import io.vmft.engine.pipeline.PipelineAction.SendEnd;
 import io.vmft.engine.pipeline.PipelineAction.TellCommitted;
-import io.vmft.engine.pipeline.PipelineAction.Trigger;
-import io.vmft.engine.pipeline.PipelineAction.VoidPause;
 import org.junit.jupiter.api.Test;
 
 class CheckpointPipelineTest {
@@ -20,11 +21,12 @@ class CheckpointPipelineTest {
 
     @Test
     void anEpochGoesFromTriggerToRelease() {
-        assertThat(pipeline.due()).containsExactly(new Trigger(5));
+        assertThat(pipeline.due()).containsExactly(new Arm(5));
         assertThat(pipeline.openEpoch()).isEqualTo(6);
-        assertThat(pipeline.paused(5)).containsExactly(new Mark(5), new Seal(5));
-        assertThat(pipeline.sealed(5)).containsExactly(new ConfirmSealed(5));
-        assertThat(pipeline.harvested(5, true, 17)).containsExactly(new SendEnd(5, 17));
+        assertThat(pipeline.armed(5)).containsExactly(new Mark(5), new Save(5));
+        assertThat(pipeline.harvested(5, true, 17)).containsExactly(new Seal(5));
+        assertThat(pipeline.saved(5)).isEmpty();
+        assertThat(pipeline.sealed(5)).containsExactly(new ConfirmSealed(5), new SendEnd(5, 17));
         assertThat(pipeline.complete(5)).containsExactly(new Commit(5));
         assertThat(pipeline.committed(5)).containsExactly(new Release(5), new TellCommitted(5));
         assertThat(pipeline.committedEpoch()).isEqualTo(5);
@@ -32,11 +34,39 @@ class CheckpointPipelineTest {
     }
 
     @Test
-    void onlyOnePauseAtATime() {
+    void noEpochEndsBeforeTheOneBeforeItIsSealedAndSaved() {
         pipeline.due();
         assertThat(pipeline.due()).isEmpty();
-        pipeline.paused(5);
+        pipeline.armed(5);
         assertThat(pipeline.due()).isEmpty();
+        pipeline.harvested(5, true, 1);
+        assertThat(pipeline.due()).isEmpty();
+        assertThat(pipeline.sealed(5)).containsExactly(new ConfirmSealed(5));
+        assertThat(pipeline.due()).isEmpty();
+        assertThat(pipeline.saved(5)).containsExactly(new SendEnd(5, 1));
+        assertThat(pipeline.due()).containsExactly(new Arm(6));
+    }
+
+    @Test
+    void qemuMaySayThatItsStateIsSavedFirst() {
+        pipeline.due();
+        pipeline.armed(5);
+        assertThat(pipeline.saved(5)).isEmpty();
+        assertThat(pipeline.harvested(5, true, 2)).containsExactly(new Seal(5));
+        assertThat(pipeline.sealed(5)).containsExactly(new ConfirmSealed(5), new SendEnd(5, 2));
+        assertThat(pipeline.saved(5)).as("of an epoch that was sent").isEmpty();
+    }
+
+    @Test
+    void aStateThatWasNotSavedIsNotSentThoughItsEpochIsSealed() {
+        pipeline.due();
+        pipeline.armed(5);
+        pipeline.harvested(5, true, 2);
+        pipeline.sealed(5);
+        assertThat(pipeline.sealFailed(5)).as("an answer after the answer").isEmpty();
+        assertThat(pipeline.saveFailed(5)).containsExactly(new Abort(5));
+        assertThat(pipeline.inFlight()).isZero();
+        assertThat(pipeline.due()).containsExactly(new Arm(6));
     }
 
     @Test
@@ -48,7 +78,7 @@ class CheckpointPipelineTest {
         pipeline.complete(5);
         assertThat(pipeline.canPause()).isFalse();
         pipeline.committed(5);
-        assertThat(pipeline.due()).containsExactly(new Trigger(7));
+        assertThat(pipeline.due()).containsExactly(new Arm(7));
     }
 
     @Test
@@ -64,27 +94,22 @@ class CheckpointPipelineTest {
     @Test
     void aFailedSealVoidsTheCheckpointAndUsesItsNumberUp() {
         pipeline.due();
-        pipeline.paused(5);
-        assertThat(pipeline.sealFailed(5)).containsExactly(new VoidPause(5));
+        pipeline.armed(5);
+        pipeline.harvested(5, true, 3);
+        assertThat(pipeline.sealFailed(5)).containsExactly(new Discard(5), new Abort(5));
         assertThat(pipeline.sealed(5)).as("a late answer").isEmpty();
-        assertThat(pipeline.harvested(5, false, 3)).containsExactly(new Abort(5));
-        assertThat(pipeline.due()).containsExactly(new Trigger(6));
-    }
-
-    @Test
-    void theLibrarysVerdictWins() {
-        pipeline.due();
-        pipeline.paused(5);
-        pipeline.sealed(5);
-        assertThat(pipeline.harvested(5, false, 3)).containsExactly(new Abort(5));
         assertThat(pipeline.inFlight()).isZero();
+        assertThat(pipeline.due()).containsExactly(new Arm(6));
     }
 
     @Test
-    void aValidHarvestWithoutASealIsNotSent() {
+    void whatTheLibraryCouldNotCopyIsNotSealed() {
         pipeline.due();
-        pipeline.paused(5);
-        assertThat(pipeline.harvested(5, true, 3)).containsExactly(new Abort(5));
+        pipeline.armed(5);
+        assertThat(pipeline.harvested(5, false, 3)).containsExactly(new Abort(5));
+        assertThat(pipeline.sealed(5)).isEmpty();
+        assertThat(pipeline.inFlight()).isZero();
+        assertThat(pipeline.due()).containsExactly(new Arm(6));
     }
 
     @Test
@@ -92,25 +117,32 @@ class CheckpointPipelineTest {
         pipeline.due();
         assertThat(pipeline.saveFailed(5)).containsExactly(new Abort(5));
         pipeline.due();
-        pipeline.paused(6);
+        pipeline.armed(6);
         assertThat(pipeline.saveFailed(6)).containsExactly(new Abort(6));
         assertThat(pipeline.saveFailed(6)).as("once").isEmpty();
+        pipeline.due();
+        pipeline.armed(7);
+        pipeline.harvested(7, true, 1);
+        assertThat(pipeline.saveFailed(7)).containsExactly(new Abort(7));
+        assertThat(pipeline.sealed(7)).isEmpty();
     }
 
     @Test
     void whatNoLegalRunContainsIsRefused() {
         assertThatThrownBy(() -> pipeline.complete(5)).isInstanceOf(IllegalStateException.class);
         assertThatThrownBy(() -> pipeline.committed(5)).isInstanceOf(IllegalStateException.class);
-        assertThatThrownBy(() -> pipeline.paused(5)).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(() -> pipeline.armed(5)).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(() -> pipeline.harvested(5, true, 1)).isInstanceOf(IllegalStateException.class);
         send(5);
         send(6);
         assertThatThrownBy(() -> pipeline.complete(6)).isInstanceOf(IllegalStateException.class);
     }
 
     private void send(long epoch) {
-        assertThat(pipeline.due()).containsExactly(new Trigger(epoch));
-        pipeline.paused(epoch);
-        pipeline.sealed(epoch);
+        assertThat(pipeline.due()).containsExactly(new Arm(epoch));
+        pipeline.armed(epoch);
+        pipeline.saved(epoch);
         pipeline.harvested(epoch, true, 1);
+        pipeline.sealed(epoch);
     }
 }

@@ -127,9 +127,6 @@ final class QemuVm implements AutoCloseable {
         public void connected(Hello hello) {}
 
         @Override
-        public void paused(long epoch) {}
-
-        @Override
         public void chunk(Chunk chunk) {}
 
         @Override

@@ -26,6 +26,10 @@ final class SimulatedGuest {
     private final int[] memory;
     private int dirty = (1 << PAGES) - 1;
     private boolean paused;
+    private boolean diskWaits;
+    /** The newest version is in memory, and its write waits. */
+    private boolean unwritten;
+
     private boolean ended;
     private boolean holding;
     private long openEpoch;
@@ -69,20 +73,30 @@ final class SimulatedGuest {
                 && host.guestRuns()
                 && network.connects(host.number(), SimulatedNetwork.STORAGE)
                 && storage.serves(export)) {
-            if (sent == version) {
+            if (unwritten) {
+                writeWhatWaits();
+            } else if (sent == version) {
                 outside.check(
-                        storage.read() == version,
+                        diskWaits || storage.read() == version,
                         host.name() + " wrote version " + version + " and reads " + storage.read());
                 version++;
                 memory[version % PAGES] = version;
                 dirty |= 1 << (version % PAGES);
-                storage.write(version);
-            } else if (storage.flush()) {
+                unwritten = true;
+                writeWhatWaits();
+            } else if (!diskWaits && storage.flush()) {
                 sent = version;
                 send(version);
             }
         }
         host.later(schedule.between(1, 3), this::step);
+    }
+
+    private void writeWhatWaits() {
+        if (unwritten && !diskWaits) {
+            storage.write(version);
+            unwritten = false;
+        }
     }
 
     private void send(int frame) {
@@ -101,8 +115,19 @@ final class SimulatedGuest {
         return version;
     }
 
-    void pause() {
+    /** Its disk is drained; false while the block server cannot be reached for that. */
+    boolean pause() {
+        if (unwritten && !(network.connects(host.number(), SimulatedNetwork.STORAGE) && storage.serves(export))) {
+            return false;
+        }
+        writeWhatWaits();
         paused = true;
+        return true;
+    }
+
+    /** What it writes waits, as long as an epoch that ended is not sealed. */
+    void holdDisk(boolean hold) {
+        diskWaits = hold;
     }
 
     void resume() {

@@ -4,15 +4,16 @@ import io.netty.buffer.ByteBuf;
 import io.vmft.engine.pipeline.CheckpointPipeline;
 import io.vmft.engine.pipeline.PipelineAction;
 import io.vmft.engine.pipeline.PipelineAction.Abort;
+import io.vmft.engine.pipeline.PipelineAction.Arm;
 import io.vmft.engine.pipeline.PipelineAction.Commit;
 import io.vmft.engine.pipeline.PipelineAction.ConfirmSealed;
+import io.vmft.engine.pipeline.PipelineAction.Discard;
 import io.vmft.engine.pipeline.PipelineAction.Mark;
 import io.vmft.engine.pipeline.PipelineAction.Release;
+import io.vmft.engine.pipeline.PipelineAction.Save;
 import io.vmft.engine.pipeline.PipelineAction.Seal;
 import io.vmft.engine.pipeline.PipelineAction.SendEnd;
 import io.vmft.engine.pipeline.PipelineAction.TellCommitted;
-import io.vmft.engine.pipeline.PipelineAction.Trigger;
-import io.vmft.engine.pipeline.PipelineAction.VoidPause;
 import io.vmft.engine.simulation.SimulatedStorage.Answer;
 import io.vmft.proto.blk.v1.ArbiterRecord;
 import io.vmft.proto.blk.v1.BeginProtectRequest;
@@ -31,6 +32,7 @@ import org.jspecify.annotations.Nullable;
 final class SimulatedSession {
     private static final int SEAL_TICKS = 40;
     private static final int RETRY_TICKS = 10;
+    private static final int UNSAVED = -1;
 
     private final SimulatedCluster cluster;
     private final SimulatedPrimary primary;
@@ -47,7 +49,9 @@ final class SimulatedSession {
     private boolean begun;
     private boolean ended;
     private int harvested;
+    /** What the state file says, or that QEMU could not write it. */
     private int stateVersion;
+
     private final Map<Long, Integer> pages = new HashMap<>();
 
     SimulatedSession(
@@ -186,12 +190,12 @@ final class SimulatedSession {
 
     private void perform(PipelineAction action) {
         switch (action) {
-            case Trigger(long epoch) -> host.later(cluster.schedule().between(0, 3), () -> paused(epoch));
+            case Arm(long epoch) -> host.later(cluster.schedule().between(0, 3), () -> armed(epoch));
             case Mark(long epoch) -> guest.mark(epoch);
+            case Save(long epoch) -> host.later(cluster.schedule().between(0, 2), () -> pause(epoch));
             case Seal(long epoch) -> seal(epoch);
-            case ConfirmSealed(long epoch) ->
-                endPause(epoch, !cluster.schedule().unusual(20));
-            case VoidPause(long epoch) -> endPause(epoch, false);
+            case ConfirmSealed(long epoch) -> guest.holdDisk(false);
+            case Discard(long epoch) -> voided();
             case Abort(long epoch) -> toStandby((to, there) -> there.abort(to, epoch));
             case SendEnd(long epoch, long count) -> sendEnd(epoch);
             case Commit(long epoch) -> commit(epoch);
@@ -200,11 +204,28 @@ final class SimulatedSession {
         }
     }
 
-    private void paused(long epoch) {
+    private void armed(long epoch) {
         if (!isOver()) {
-            guest.pause();
-            stateVersion = guest.version();
-            perform(pipeline().paused(epoch));
+            perform(pipeline().armed(epoch));
+        }
+    }
+
+    private void pause(long epoch) {
+        if (isOver()) {
+            return;
+        }
+        if (guest.pause()) {
+            stateVersion = cluster.schedule().unusual(20) ? UNSAVED : guest.version();
+            endPause(epoch, !cluster.schedule().unusual(20));
+        } else {
+            host.later(1, () -> pause(epoch));
+        }
+    }
+
+    private void voided() {
+        guest.holdDisk(false);
+        if (cluster.mistake() != Mistake.FORGET_PAGES_OF_A_VOID_CHECKPOINT) {
+            guest.dirtyAgain(harvested);
         }
     }
 
@@ -261,13 +282,33 @@ final class SimulatedSession {
         toStandby((to, there) -> there.pages(to, epoch, copy));
         host.later(cluster.schedule().between(0, 4), () -> {
             guest.resume();
-            if (!valid && cluster.mistake() != Mistake.FORGET_PAGES_OF_A_VOID_CHECKPOINT) {
-                guest.dirtyAgain(harvested);
+            if (valid && !isOver()) {
+                guest.holdDisk(cluster.mistake() != Mistake.WRITE_BEFORE_SEAL);
+            } else {
+                voided();
             }
             if (!isOver()) {
                 perform(pipeline().harvested(epoch, valid, Integer.bitCount(harvested)));
             }
+            host.later(cluster.schedule().between(0, 4), () -> saved(epoch));
         });
+    }
+
+    /** What QEMU says of its state, which may be after the seal. */
+    private void saved(long epoch) {
+        if (isOver()) {
+            return;
+        }
+        boolean failed = stateVersion == UNSAVED;
+        if (failed && cluster.mistake() != Mistake.SEND_UNSAVED_STATE) {
+            List<PipelineAction> undone = pipeline().saveFailed(epoch);
+            if (!undone.isEmpty()) {
+                perform(undone);
+                voided();
+            }
+        } else {
+            perform(pipeline().saved(epoch));
+        }
     }
 
     long pagesOf(long epoch) {
@@ -321,6 +362,7 @@ final class SimulatedSession {
         }
         ended = true;
         guest.resume();
+        guest.holdDisk(false);
         if (link != null) {
             link.close(host);
         }

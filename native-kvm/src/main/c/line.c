@@ -1,0 +1,25 @@
+#define _GNU_SOURCE
+#include "line.h"
+
+#include "control.h"
+#include "process.h"
+#include "sys.h"
+
+#include <stdatomic.h>
+
+static atomic_bool has_sent;
+
+bool line_has_sent(void) {
+    return atomic_load(&has_sent);
+}
+
+ssize_t line_sendmsg(int fd, const struct msghdr *message, int flags) {
+    bool open = control_line_is_open();
+    if ((open || !line_has_sent()) && !process_is_engines(fd)) {
+        atomic_store(&has_sent, true);
+        if (open) {
+            control_await_line();
+        }
+    }
+    return sys_sendmsg(fd, message, flags);
+}
