@@ -62,7 +62,8 @@ typedef Host {
     byte version;       /* the guest's memory; of a standby: its image */
     byte out;           /* the newest version the guest gave to its network card */
     bool holding;       /* the net gate */
-    bool paused;
+    bool sealing;       /* a checkpoint is whole but for its seal: what the guest sends to its disk waits */
+    byte saved;         /* the version in that checkpoint */
     byte sessionGen;    /* what the checkpoint loop presents */
     byte pause;         /* epoch of the pause */
     byte next;
@@ -335,7 +336,7 @@ inline closeLink() {
 inline forget() {
     me.phase = NONE;
     me.gen = 0; me.export = 0; me.version = 0; me.out = 0;
-    me.holding = false; me.paused = false;
+    me.holding = false; me.sealing = false;
     me.next = 0; me.sent = 0; me.complete = 0; me.done = 0;
     me.oldest = 0; me.newest = 0;
     i = 0;
@@ -405,16 +406,23 @@ inline commitNext() {
 }
 
 #define COUNT(set)  ((((set) >> 1) & 1) + (((set) >> 2) & 1) + (((set) >> 3) & 1) + (((set) >> 4) & 1))
-#define CAN_PAUSE   (!me.paused && COUNT(me.sent) + (me.complete > me.done -> 1 : 0) < IN_FLIGHT)
-#define RUNS        (me.role == PRIMARY && !me.paused)
+#define CAN_PAUSE   (!me.sealing && COUNT(me.sent) + (me.complete > me.done -> 1 : 0) < IN_FLIGHT)
+#define RUNS        (me.role == PRIMARY)
+#ifdef WRITE_EARLY
+#define DISK_WAITS  false
+#else
+#define DISK_WAITS  me.sealing
+#endif
+/* Its disk has what its memory says: a write that waited is under way otherwise. */
+#define DRAINED     (me.version == disk)
 
 inline sendEnd() {
     if
-    :: you.link -> toStandby[PEER]!END(me.pause, me.version)
+    :: you.link -> toStandby[PEER]!END(me.pause, me.saved)
     :: else -> skip
     fi;
     me.sent = me.sent | BIT(me.pause);
-    me.paused = false;
+    me.sealing = false;
 #ifdef COMMIT_BEFORE_COMPLETE
     me.sent = 0;
     me.complete = me.pause;
@@ -426,7 +434,7 @@ inline sendEnd() {
 inline endSession() {
     closeLink();
     me.phase = GOING_SOLO;
-    me.paused = false;
+    me.sealing = false;
     ask(GO_SOLO);
 #ifdef SOLO_WITHOUT_CAS
     me.holding = false;
@@ -435,7 +443,7 @@ inline endSession() {
 }
 
 #ifdef NO_ROLL_BACK
-inline dataLost() { me.paused = false }
+inline dataLost() { me.sealing = false }
 #else
 /* The storage host lost what this guest wrote: it ends here, at once. Who goes on is the arbiter's to say. */
 inline dataLost() {
@@ -461,13 +469,19 @@ proctype Primary(byte h) {
     byte e, i;
 end:
     do
-    /* The guest: writes, then flushes and sends. */
-    :: d_step { RUNS && me.version < STEPS && me.out == me.version && SERVED ->
+    /* The guest: writes, then flushes and sends. Its memory goes on while its disk waits. */
+    :: d_step { RUNS && !DISK_WAITS && me.version < STEPS && me.out == me.version && SERVED ->
         assert(disk == me.version);
         me.version++;
         disk = me.version
     }
-    :: d_step { RUNS && me.out < me.version && SERVED ->
+    :: d_step { RUNS && DISK_WAITS && me.version < STEPS && me.out == me.version && DRAINED ->
+        me.version++
+    }
+    :: d_step { RUNS && !DISK_WAITS && SERVED && me.version == disk + 1 ->
+        disk = me.version
+    }
+    :: d_step { RUNS && !DISK_WAITS && me.out < me.version && DRAINED && SERVED ->
 #ifndef FLUSH_EARLY
         durable = (mode != PROTECTED -> disk : durable);
 #endif
@@ -502,12 +516,13 @@ end:
     }
     :: d_step { me.phase == BEGINNING && me.change == REFUSED -> closeLink(); answered(); me.phase = ALONE }
 
-    /* A checkpoint: pause, mark, seal; then the guest goes on and the end is sent. */
+    /* A checkpoint: mark and pause; then the guest goes on, its disk when the epoch is sealed, and the end is sent. A mark that was made earlier, as the engine's, only gives what was said meanwhile to the next epoch. */
     :: d_step { me.role == PRIMARY && me.phase == CHECKPOINTING && CAN_PAUSE && me.next <= EPOCHS &&
-            me.seal == IDLE && me.link ->
+            me.seal == IDLE && me.link && (DRAINED || !SERVED) ->
         me.pause = me.next;
         me.next++;
-        me.paused = true;
+        me.sealing = true;
+        me.saved = me.version;
         me.holding = true;
         me.mark[me.pause] = me.out;
         me.seal = ASKED;
@@ -518,28 +533,28 @@ end:
 #ifdef SKIP_SEAL
     :: d_step { me.role == PRIMARY && me.seal == OK -> me.seal = IDLE }
 #else
-    :: d_step { me.role == PRIMARY && me.phase == CHECKPOINTING && me.paused && me.seal == OK && nfull(toStandby[PEER]) ->
+    :: d_step { me.role == PRIMARY && me.phase == CHECKPOINTING && me.sealing && me.seal == OK && nfull(toStandby[PEER]) ->
         me.seal = IDLE;
         sendEnd()
     }
-    :: d_step { FAULT(me.role == PRIMARY && me.phase == CHECKPOINTING && me.paused && me.seal == OK) ->
+    :: d_step { FAULT(me.role == PRIMARY && me.phase == CHECKPOINTING && me.sealing && me.seal == OK) ->
         /* the answer came too late, or the library could not copy: void */
         me.seal = IDLE;
-        me.paused = false
+        me.sealing = false
     }
-    :: d_step { FAULT(me.role == PRIMARY && me.phase == CHECKPOINTING && me.paused && me.seal == ASKED) ->
+    :: d_step { FAULT(me.role == PRIMARY && me.phase == CHECKPOINTING && me.sealing && me.seal == ASKED) ->
         /* no answer in time, and the request is lost */
         me.seal = IDLE;
-        me.paused = false
+        me.sealing = false
     }
-    :: d_step { FAULT(me.role == PRIMARY && me.phase == CHECKPOINTING && me.paused && me.seal == ASKED && strayCall == NO_CALL) ->
+    :: d_step { FAULT(me.role == PRIMARY && me.phase == CHECKPOINTING && me.sealing && me.seal == ASKED && strayCall == NO_CALL) ->
         /* no answer in time, and the request is late */
         strayCall = SEAL; strayGen = me.sessionGen; strayEpoch = me.pause;
         me.seal = IDLE;
-        me.paused = false
+        me.sealing = false
     }
 #endif
-    :: d_step { me.role == PRIMARY && me.phase == CHECKPOINTING && me.seal == REFUSED -> me.seal = IDLE; me.paused = false }
+    :: d_step { me.role == PRIMARY && me.phase == CHECKPOINTING && me.seal == REFUSED -> me.seal = IDLE; me.sealing = false }
 
     :: d_step { me.role == PRIMARY && me.link && toPrimary[h]?[e] ->
         toPrimary[h]?e;
@@ -788,7 +803,7 @@ inline loseAnswers() {
     do
     :: i < 2 ->
         if
-        :: host[i].seal != IDLE && host[i].paused && host[i].role == PRIMARY -> host[i].seal = IDLE; host[i].paused = false
+        :: host[i].seal != IDLE && host[i].sealing && host[i].role == PRIMARY -> host[i].seal = IDLE; host[i].sealing = false
         :: else -> skip
         fi;
         if
@@ -855,7 +870,7 @@ proctype Watcher() {
         :: excused -> skip
         :: else ->
             h = holder;
-            assert(me.role == PRIMARY && !me.paused && SERVED && (me.phase == CHECKPOINTING || !me.holding))
+            assert(me.role == PRIMARY && !me.sealing && SERVED && (me.phase == CHECKPOINTING || !me.holding))
         fi
     }
 }
