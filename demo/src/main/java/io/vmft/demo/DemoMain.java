@@ -45,6 +45,13 @@ public final class DemoMain implements Callable<Integer> {
             description = "How QEMU runs the guest (${DEFAULT-VALUE}).")
     String accelerator = "auto";
 
+    @Option(
+            names = "--virtio",
+            paramLabel = "transitional|legacy",
+            defaultValue = "transitional",
+            description = "The interface of the guest's disk and network card (${DEFAULT-VALUE}).")
+    String virtio = "transitional";
+
     @Option(names = "--keep", description = "Leave everything running and say how to look at it.")
     boolean keep;
 
@@ -129,6 +136,9 @@ public final class DemoMain implements Callable<Integer> {
         if (!List.of("auto", "kvm", "tcg").contains(accelerator)) {
             throw new DemoException("--accel " + accelerator + " is none of auto, kvm, tcg");
         }
+        if (!List.of("transitional", "legacy").contains(virtio)) {
+            throw new DemoException("--virtio " + virtio + " is neither transitional nor legacy");
+        }
         Path home = Path.of(System.getProperty("vmft.home", "")).toAbsolutePath();
         Path guest = home.resolve("demo/target/guest");
         for (String part : List.of("vmlinuz", "initrd", "disk.img")) {
@@ -141,6 +151,7 @@ public final class DemoMain implements Callable<Integer> {
                 kills,
                 qemu.contains("/") ? Path.of(qemu).toAbsolutePath().toString() : qemu,
                 accelerator,
+                virtio,
                 keep,
                 guest,
                 home.resolve("target"));

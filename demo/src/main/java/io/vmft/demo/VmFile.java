@@ -16,6 +16,7 @@ final class VmFile {
                 memory: 256M
                 cpus: 1
                 accelerator: %s
+                virtio: %s
                 qemu: %s
                 blk_server: %s:%d
                 control: %s:%d
@@ -36,6 +37,7 @@ final class VmFile {
                 """.formatted(
                         Demo.VM,
                         options.accelerator(),
+                        options.virtio(),
                         quoted(options.qemu()),
                         Lab.STORAGE_ADDRESS,
                         Storage.NBD_PORT,

@@ -87,8 +87,9 @@ final class BusyVm implements AutoCloseable {
             blkServer = storage.start();
             primary = new Host("a", lab, place);
             standby = new Host("b", lab, place);
-            Path vmFile =
-                    VmFile.write(folder, new DemoOptions(0, 1, "qemu-system-x86_64", "tcg", false, GUEST, this.target));
+            Path vmFile = VmFile.write(
+                    folder,
+                    new DemoOptions(0, 1, "qemu-system-x86_64", "tcg", "transitional", false, GUEST, this.target));
             Files.writeString(
                     vmFile,
                     Files.readString(vmFile).replace(" vmft.ip=", " " + kernelWords + " vmft.ip=")

@@ -12,8 +12,9 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The whole system: real hosts' processes, a real guest, real kills. */
 @Timeout(240)
@@ -40,11 +41,12 @@ class DemoIT {
         }
     }
 
-    @Test
-    void theClientLosesNothingWhenTwoPrimariesDieOneAfterTheOther() throws Exception {
+    @ParameterizedTest
+    @CsvSource({"2, transitional", "1, legacy"})
+    void theClientLosesNothingWhenPrimariesDie(int kills, String virtio) throws Exception {
         Workplace place = Objects.requireNonNull(this.place);
         ByteArrayOutputStream shown = new ByteArrayOutputStream();
-        DemoOptions options = new DemoOptions(SEED, 2, "qemu-system-x86_64", "auto", false, GUEST, TARGET);
+        DemoOptions options = new DemoOptions(SEED, kills, "qemu-system-x86_64", "auto", virtio, false, GUEST, TARGET);
         DemoReport report;
         try {
             report = new Demo(options, place, new PrintStream(shown, true, StandardCharsets.UTF_8), false).run();
@@ -55,7 +57,7 @@ class DemoIT {
 
         assertThat(report.problems()).isEmpty();
         assertThat(report.pass()).isTrue();
-        assertThat(report.kills()).isEqualTo(2);
+        assertThat(report.kills()).isEqualTo(kills);
         assertThat(report.recordsAcknowledged()).isPositive();
         assertThat(report.epochs()).isPositive();
         String id = place.id();

@@ -125,7 +125,7 @@ record GuestKind(
                                     bridge: %s
                                 """.formatted(Artifacts.linuxInitrd(), volume, vm.hashCode() & 0xff, tap, Ground.BRIDGE)
                         : "",
-                devices == Devices.LEGACY_VIRTIO ? "qemu_args: [-global, virtio-pci.disable-modern=on]" : "",
+                devices == Devices.LEGACY_VIRTIO ? "virtio: legacy" : "",
                 protectionLines(more));
     }
 

@@ -44,6 +44,7 @@ public record Fingerprint(SortedMap<String, String> facts) {
         facts.put("accelerator", config.accelerator().toString());
         config.cpuModel().ifPresent(model -> facts.put("cpu_model", model));
         facts.put("machine", config.machine());
+        facts.put("virtio", config.virtio().toString());
         for (int i = 0; i < config.disks().size(); i++) {
             facts.put("disk " + i, config.disks().get(i).volume());
         }

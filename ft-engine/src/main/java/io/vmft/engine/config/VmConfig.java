@@ -20,6 +20,7 @@ import java.util.Set;
  * @param memoryBytes guest RAM, whole MiB
  * @param cpuModel QEMU's {@code -cpu}; absent: {@code host} under KVM, QEMU's default under TCG
  * @param machine QEMU's {@code -machine} type: {@code pc}, {@code q35} or a versioned name of theirs
+ * @param virtio which interface its disks and network cards have
  * @param blkServer where the block server speaks NBD
  * @param control where the block server speaks gRPC
  * @param qemu the QEMU binary, a path or a name on PATH
@@ -34,6 +35,7 @@ public record VmConfig(
         Accelerator accelerator,
         Optional<String> cpuModel,
         String machine,
+        Virtio virtio,
         Endpoint blkServer,
         HostPort control,
         List<Disk> disks,
@@ -120,6 +122,7 @@ public record VmConfig(
                 accelerator,
                 cpuModel,
                 machine,
+                virtio,
                 blkServer,
                 control,
                 disks,

@@ -21,6 +21,7 @@ final class VmConfigReader {
             "accelerator",
             "cpu_model",
             "machine",
+            "virtio",
             "blk_server",
             "control",
             "disks",
@@ -84,6 +85,7 @@ final class VmConfigReader {
         Accelerator accelerator = top.get("accelerator", Accelerator.AUTO, Accelerator::parse);
         Optional<String> cpuModel = top.optional("cpu_model", Function.identity());
         String machine = top.get("machine", "pc", Function.identity());
+        Virtio virtio = top.get("virtio", Virtio.TRANSITIONAL, Virtio::parse);
         Optional<DirectBoot> boot = boot(top, path);
         boolean vga = top.get("vga", false, Display::parseVga);
         Optional<HostPort> vnc = top.optional("vnc", HostPort::parse);
@@ -100,6 +102,7 @@ final class VmConfigReader {
                 accelerator,
                 cpuModel,
                 machine,
+                virtio,
                 blkServer,
                 control,
                 disks,

@@ -13,6 +13,7 @@ import io.vmft.engine.config.Endpoint.HostPort;
 import io.vmft.engine.config.Endpoint.UnixPath;
 import io.vmft.engine.config.Nic;
 import io.vmft.engine.config.Uefi;
+import io.vmft.engine.config.Virtio;
 import io.vmft.engine.config.VmConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -182,7 +183,7 @@ public final class QemuCommandLine {
                         .put("node-name", "disk" + index)
                         .put("file", "nbd" + index)
                         .put("discard", "unmap"));
-        ObjectNode device = pciDevice("virtio-blk-pci", "blk" + index, FIRST_DISK_SLOT + index)
+        ObjectNode device = virtioDevice("virtio-blk-pci", "blk" + index, FIRST_DISK_SLOT + index)
                 .put("drive", "disk" + index)
                 .put("num-queues", 1)
                 .put("werror", disk.errors().onWrite())
@@ -200,10 +201,15 @@ public final class QemuCommandLine {
         // The guest boots from its disks; an option ROM would be memory to copy for nothing.
         add(
                 "-device",
-                pciDevice("virtio-net-pci", "nic" + index, FIRST_NIC_SLOT + index)
+                virtioDevice("virtio-net-pci", "nic" + index, FIRST_NIC_SLOT + index)
                         .put("netdev", "net" + index)
                         .put("mac", nic.mac())
                         .put("romfile", ""));
+    }
+
+    private ObjectNode virtioDevice(String driver, String id, int slot) {
+        ObjectNode device = pciDevice(driver, id, slot);
+        return config.virtio() == Virtio.LEGACY ? device.put("disable-modern", true) : device;
     }
 
     private ObjectNode pciDevice(String driver, String id, int slot) {

@@ -36,6 +36,7 @@ final class VmConfigTest {
                 accelerator: tcg
                 cpu_model: max
                 machine: pc-i440fx-7.2
+                virtio: legacy
                 blk_server: unix:/run/blk.sock
                 control: 10.0.0.9:5001
                 disks:
@@ -82,6 +83,7 @@ final class VmConfigTest {
                         Accelerator.TCG,
                         Optional.of("max"),
                         "pc-i440fx-7.2",
+                        Virtio.LEGACY,
                         new Endpoint.UnixPath(Path.of("/run/blk.sock")),
                         new HostPort("10.0.0.9", 5001),
                         List.of(new Disk("root"), new Disk("data", DiskErrors.REPORT)),
@@ -141,6 +143,7 @@ final class VmConfigTest {
                 "cpus: [1]                               | :4: cpus: must be a single value",
                 "accelerator: xen                        | :4: accelerator: \"xen\" is none of auto, kvm, tcg",
                 "machine: microvm                        | :4: machine: \"microvm\" is not supported; use pc, q35",
+                "virtio: modern                          | :4: virtio: \"modern\" is neither transitional nor legacy",
                 "machine: pc,accel=kvm                   | :4: machine:",
                 "name: vm2                               | :4: name: is given twice",
                 "control: 10.0.0.9                       | :4: control: \"10.0.0.9\" is not HOST:PORT",

@@ -97,6 +97,14 @@ final class QemuCommandLineTest {
     }
 
     @Test
+    void legacyDisksAndNetworkCards() {
+        assertThat(QemuCommandLine.of(Vms.legacy(FULL), PC, RUNTIME))
+                .filteredOn(argument -> argument.contains("\"driver\":\"virtio-"))
+                .hasSize(3)
+                .allMatch(argument -> argument.contains(",\"disable-modern\":true,"));
+    }
+
+    @Test
     void q35HasAnotherBus() {
         assertThat(QemuCommandLine.of(FULL, Vms.info("pc-q35-7.2", Accelerator.TCG, ""), RUNTIME))
                 .anyMatch(argument -> argument.contains("\"bus\":\"pcie.0\",\"addr\":\"0x4\""))
@@ -121,6 +129,7 @@ final class QemuCommandLineTest {
                 bare.accelerator(),
                 bare.cpuModel(),
                 bare.machine(),
+                bare.virtio(),
                 bare.blkServer(),
                 bare.control(),
                 bare.disks(),

@@ -8,6 +8,7 @@ import io.vmft.engine.config.Endpoint;
 import io.vmft.engine.config.Endpoint.HostPort;
 import io.vmft.engine.config.Nic;
 import io.vmft.engine.config.Protection;
+import io.vmft.engine.config.Virtio;
 import io.vmft.engine.config.VmConfig;
 import java.nio.file.Path;
 import java.util.List;
@@ -29,6 +30,7 @@ final class Vms {
                 Accelerator.TCG,
                 Optional.empty(),
                 "pc",
+                Virtio.TRANSITIONAL,
                 blkServer,
                 new HostPort("127.0.0.1", 1),
                 disks,
@@ -40,6 +42,29 @@ final class Vms {
                 qemuArgs,
                 Optional.empty(),
                 Protection.DEFAULT);
+    }
+
+    /** The same with older disks and network cards. */
+    static VmConfig legacy(VmConfig config) {
+        return new VmConfig(
+                config.name(),
+                config.memoryBytes(),
+                config.cpus(),
+                config.accelerator(),
+                config.cpuModel(),
+                config.machine(),
+                Virtio.LEGACY,
+                config.blkServer(),
+                config.control(),
+                config.disks(),
+                config.nics(),
+                config.boot(),
+                config.display(),
+                config.uefi(),
+                config.qemu(),
+                config.qemuArgs(),
+                config.serial(),
+                config.protection());
     }
 
     static VmConfig bare(List<String> qemuArgs) {
