@@ -40,6 +40,13 @@ static pthread_mutex_t waits_for_line = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t precopy_ended = PTHREAD_COND_INITIALIZER;
 static struct control_service service;
 
+/* What a pause has to say. */
+#define NEWS 64u
+static pthread_mutex_t news_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct vmft_message news[NEWS];
+static unsigned news_count;
+static atomic_bool has_news;
+
 static _Noreturn void end_process(const char *reason) {
     dprintf(STDERR_FILENO, "vmft: %s; ending QEMU, because a VM must not run without its engine\n", reason);
     kill(getpid(), SIGKILL);
@@ -62,18 +69,51 @@ void control_die(int error, const char *format, ...) {
 }
 
 /* The socket's buffer holds all that can be under way; if it does not, the engine is broken. */
-static void send_message(const struct vmft_message *message) {
+static void send_messages(const struct vmft_message *messages, size_t bytes) {
     ssize_t n;
     do {
-        n = send(fd, message, sizeof *message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = send(fd, messages, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
-    if (n == (ssize_t)sizeof *message) {
+    if (n == (ssize_t)bytes) {
         return;
     }
     if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
         end_process("the engine closed the control socket");
     }
     end_process("the engine does not read the control socket");
+}
+
+static void send_message(const struct vmft_message *message) {
+    send_messages(message, sizeof *message);
+}
+
+/* The news lock is held. */
+static void tell_news(void) {
+    if (news_count > 0) {
+        send_messages(news, news_count * sizeof *news);
+        news_count = 0;
+        atomic_store(&has_news, false);
+    }
+}
+
+static void add_news(const struct vmft_message *message) {
+    pthread_mutex_lock(&news_lock);
+    if (news_count == NEWS) {
+        tell_news();
+    }
+    news[news_count++] = *message;
+    atomic_store(&has_news, true);
+    pthread_mutex_unlock(&news_lock);
+}
+
+bool control_has_news(void) {
+    return atomic_load(&has_news);
+}
+
+void control_tell_news(void) {
+    pthread_mutex_lock(&news_lock);
+    tell_news();
+    pthread_mutex_unlock(&news_lock);
 }
 
 /* Reads all that is there without waiting. The lock is held. */
@@ -137,11 +177,16 @@ static void precopy(void) {
     send_message(&(struct vmft_message){.type = VMFT_PRECOPIED, .epoch = epoch});
 }
 
+/* QEMU speaks to the engine after every pause, with an event or an answer. If it does not, the engine hears of the pause so much later. */
+#define NEWS_MILLIS 500
+
 static void *serve(void *unused) {
     (void)unused;
     for (;;) {
         struct pollfd readable[] = {{.fd = fd, .events = POLLIN}, {.fd = wake, .events = POLLIN}};
-        poll(readable, 2, -1);
+        if (poll(readable, 2, NEWS_MILLIS) == 0) {
+            control_tell_news();
+        }
         eventfd_t count;
         eventfd_read(wake, &count);
         pthread_mutex_lock(&lock);
@@ -242,8 +287,16 @@ int control_take_slot(void) {
 }
 
 void control_chunk(uint32_t slot, uint32_t count, uint32_t stored) {
-    send_message(
-        &(struct vmft_message){.type = VMFT_CHUNK, .arg = slot, .epoch = inbox.epoch, .value = {count, stored}});
+    struct vmft_message message = {.type = VMFT_CHUNK, .arg = slot, .value = {count, stored}};
+    pthread_mutex_lock(&lock);
+    message.epoch = inbox.epoch;
+    bool in_pause = inbox.phase == INBOX_PAUSED;
+    pthread_mutex_unlock(&lock);
+    if (in_pause) {
+        add_news(&message);
+    } else {
+        send_message(&message);
+    }
 }
 
 bool control_digests_asked(void) {
@@ -285,6 +338,7 @@ bool control_voided(void) {
 }
 
 bool control_wait(uint64_t deadline_nanos) {
+    control_tell_news();
     uint64_t now = sys_now_nanos();
     if (now >= deadline_nanos) {
         return false;
@@ -302,7 +356,7 @@ void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]) {
     inbox.phase = valid ? INBOX_DONE : INBOX_IDLE;
     atomic_store(&line_is_open, valid);
     pthread_mutex_unlock(&lock);
-    send_message(&message);
+    add_news(&message);
 }
 
 bool control_line_is_open(void) {
@@ -313,6 +367,7 @@ bool control_line_is_open(void) {
 #define SPIN_NANOS 200000u
 
 void control_await_line(void) {
+    control_tell_news();
     pthread_mutex_lock(&waits_for_line);
     control_read_here(true);
     uint64_t spin_until = sys_now_nanos() + SPIN_NANOS;

@@ -51,10 +51,17 @@ void control_read_here(bool here);
 /* Whether the engine has said that the pause's epoch is void. */
 bool control_voided(void);
 
-/* Waits for a message until the deadline (CLOCK_MONOTONIC); false if it passes first. */
+/*
+ * The chunks of a pause and its end are news: told when QEMU next speaks to the engine, which it does as it goes on, so that until then the engine's
+ * threads take no processor from it; when the pause itself waits for the engine; when there are many.
+ */
+bool control_has_news(void);
+void control_tell_news(void);
+
+/* Waits for a message until the deadline (CLOCK_MONOTONIC); false if it passes first. News are told before. */
 bool control_wait(uint64_t deadline_nanos);
 
-/* From PAUSED to DONE, its line open, or to IDLE if the checkpoint is void. Reports it, with values by enum vmft_harvested. */
+/* From PAUSED to DONE, its line open, or to IDLE if the checkpoint is void. It is news, with values by enum vmft_harvested. */
 void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]);
 
 /* Whether control_await_line would wait; as cheap as can be. */

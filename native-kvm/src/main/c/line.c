@@ -21,5 +21,9 @@ ssize_t line_sendmsg(int fd, const struct msghdr *message, int flags) {
             control_await_line();
         }
     }
-    return sys_sendmsg(fd, message, flags);
+    ssize_t sent = sys_sendmsg(fd, message, flags);
+    if (control_has_news() && process_is_engines(fd)) {
+        control_tell_news();
+    }
+    return sent;
 }

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* As sendmsg, when the line is drawn; at once where the engine is the other end. Negative errno. */
+/* As sendmsg, when the line is drawn; at once where the engine is the other end, which is then told what is new. Negative errno. */
 ssize_t line_sendmsg(int fd, const struct msghdr *message, int flags);
 
 /* Whether anything was sent to others than the engine: if not, QEMU reaches its disks in a way that is not seen here, or has none. */
