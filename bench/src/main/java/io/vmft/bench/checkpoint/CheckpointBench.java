@@ -18,7 +18,6 @@ public final class CheckpointBench implements Bench {
 
     private static final int BUSY_PAGES = 64;
     private static final int MANY_PAGES = 4000;
-    private static final String REDIS = "redis";
     private static final double CPU_SHARE = 0.85;
     private static final double FSYNC_SHARE = 1.0;
 
@@ -28,14 +27,22 @@ public final class CheckpointBench implements Bench {
                 throws IOException, InterruptedException;
     }
 
-    private record Named(String name, boolean needsKvm, Row row) {}
+    private record Named(String name, boolean needsKvm, BlockServer.Preparation disk, Row row) {
+        Named(String name, boolean needsKvm, Row row) {
+            this(name, needsKvm, BlockServer.Preparation.NONE, row);
+        }
+    }
+
+    private static final GuestKind BUSY = GuestKind.linux("linux", "vmft.load=16");
+    private static final GuestKind HASHING = GuestKind.linux("cpu-linux", "vmft.work=cpu");
+    private static final GuestKind REDIS = GuestKind.linux("redis", "vmft.work=redis");
 
     private static final GuestKind DRIFTING =
             GuestKind.linux("drift", "vmft.load=16").with("epoch", DriftRow.EPOCH_MILLIS + "ms");
 
     private static final List<Named> ROWS = List.of(
-            pause(GuestKind.linux("linux", "vmft.load=16"), false),
-            pause(GuestKind.legacyLinux("linux-legacy-virtio", "vmft.load=16"), false),
+            pause(BUSY, false),
+            pause(BUSY.legacy(), false),
             pause(GuestKind.linux("linux-nice", "vmft.load=16").with("nice", "-10"), false),
             pause(GuestKind.writer("test-guest", "tcg", 64, BUSY_PAGES, 1000), false),
             pause(GuestKind.writer("test-guest-kvm", "kvm", 64, BUSY_PAGES, 1000), true),
@@ -43,14 +50,24 @@ public final class CheckpointBench implements Bench {
             dirty(GuestKind.writer("dirty-kvm", "kvm", 256, MANY_PAGES, 0), true),
             speed(GuestKind.writer("cpu-test-guest", "tcg", 64, BUSY_PAGES, 0), Counters::testGuest, 0, true, false),
             speed(GuestKind.writer("cpu-test-guest-kvm", "kvm", 64, BUSY_PAGES, 0), Counters::testGuest, 0, true, true),
-            speed(GuestKind.linux("cpu-linux", "vmft.work=cpu"), Counters::linuxWork, CPU_SHARE, true, false),
+            speed(HASHING, Counters::linuxWork, CPU_SHARE, true, false),
+            speed(HASHING.legacy(), Counters::linuxWork, CPU_SHARE, true, false),
             speed(GuestKind.linux("fsync-linux", "vmft.work=fsync"), Counters::linuxWork, FSYNC_SHARE, false, false),
-            new Named(REDIS, false, RedisRow::run),
+            redis(REDIS),
+            redis(REDIS.legacy()),
             new Named("ram", false, RamRow::run),
             new Named(
                     "drift",
                     false,
                     (ground, storage, settings, out) -> DriftRow.run(ground, storage, DRIFTING, settings, out)));
+
+    private static Named redis(GuestKind kind) {
+        return new Named(
+                kind.name(),
+                false,
+                RedisRow::install,
+                (ground, storage, settings, out) -> RedisRow.run(ground, storage, kind, settings, out));
+    }
 
     private static Named dirty(GuestKind kind, boolean needsKvm) {
         return new Named(
@@ -101,10 +118,7 @@ public final class CheckpointBench implements Bench {
                 continue;
             }
             try (Ground ground = new Ground(settings.folder())) {
-                BlockServer storage = BlockServer.start(
-                        ground,
-                        List.of("vm", "bare"),
-                        row.name().equals(REDIS) ? RedisRow::install : BlockServer.Preparation.NONE);
+                BlockServer storage = BlockServer.start(ground, List.of("vm", "bare"), row.disk());
                 results.addAll(row.row().run(ground, storage, settings, progress));
             }
         }

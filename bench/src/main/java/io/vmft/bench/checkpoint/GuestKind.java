@@ -10,7 +10,8 @@ import java.util.Map;
  * @param name in results
  * @param memoryMib its RAM
  * @param accelerator {@code kvm} or {@code tcg}
- * @param append kernel command line
+ * @param append kernel command line, without its address
+ * @param address on the network; empty: none
  * @param devices what it has beside a console; with any it is Debian's kernel, else the test guest, which writes memory for ever
  * @param protection settings of its {@code protection} section, by key
  */
@@ -19,6 +20,7 @@ record GuestKind(
         int memoryMib,
         String accelerator,
         String append,
+        String address,
         Devices devices,
         Map<String, String> protection) {
     enum Devices {
@@ -37,28 +39,25 @@ record GuestKind(
 
     /** Linux under TCG. */
     static GuestKind linux(String name, String words) {
-        return linux(name, words, Devices.VIRTIO, Ground.GUEST_ADDRESS);
-    }
-
-    /** The same with older devices. */
-    static GuestKind legacyLinux(String name, String words) {
-        return linux(name, words, Devices.LEGACY_VIRTIO, Ground.GUEST_ADDRESS);
-    }
-
-    /** The same at another address on the network, for a second VM beside the first. */
-    static GuestKind linuxAt(String name, String words, String address) {
-        return linux(name, words, Devices.VIRTIO, address);
-    }
-
-    private static GuestKind linux(String name, String words, Devices devices, String address) {
         return new GuestKind(
                 name,
                 256,
                 "tcg",
-                "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr random.trust_cpu=on " + words
-                        + " vmft.ip=" + address + "/24",
-                devices,
+                "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr random.trust_cpu=on " + words,
+                Ground.GUEST_ADDRESS,
+                Devices.VIRTIO,
                 PROTECTION);
+    }
+
+    /** The same with older devices, and named so. */
+    GuestKind legacy() {
+        return new GuestKind(
+                name + "-legacy-virtio", memoryMib, accelerator, append, address, Devices.LEGACY_VIRTIO, protection);
+    }
+
+    /** The same at another address, for a second VM beside the first. */
+    GuestKind at(String other) {
+        return new GuestKind(name, memoryMib, accelerator, append, other, devices, protection);
     }
 
     /** The guest that writes one word in each of {@code pages} pages in turn. */
@@ -68,6 +67,7 @@ record GuestKind(
                 memoryMib,
                 accelerator,
                 "report=1000000000 pages=" + pages + " pace=" + pace,
+                "",
                 Devices.NONE,
                 PROTECTION);
     }
@@ -76,7 +76,7 @@ record GuestKind(
     GuestKind with(String key, String value) {
         Map<String, String> changed = new HashMap<>(protection);
         changed.put(key, value);
-        return new GuestKind(name, memoryMib, accelerator, append, devices, changed);
+        return new GuestKind(name, memoryMib, accelerator, append, address, devices, changed);
     }
 
     /** Whether it runs Debian's kernel. */
@@ -112,7 +112,7 @@ record GuestKind(
                 nbd,
                 control,
                 isLinux() ? Artifacts.linuxKernel() : Artifacts.testGuest(),
-                append,
+                address.isEmpty() ? append : append + " vmft.ip=" + address + "/24",
                 serial,
                 isLinux()
                         ? """

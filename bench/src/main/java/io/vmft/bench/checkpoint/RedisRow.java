@@ -20,7 +20,6 @@ import java.util.regex.Pattern;
  */
 final class RedisRow {
     private static final double TARGET = 0.7;
-    private static final String WORK = "vmft.work=redis";
     private static final String ALONE_ADDRESS = "10.78.0.101";
     private static final int CLIENTS = 200;
     private static final int PIPELINE = 32;
@@ -58,10 +57,11 @@ final class RedisRow {
         Ground.command("/sbin/debugfs", "-w", "-f", script.toString(), image.toString());
     }
 
-    static List<Result> run(Ground ground, BlockServer storage, BenchSettings settings, PrintWriter out)
+    /** @param kind a guest whose work is Redis */
+    static List<Result> run(Ground ground, BlockServer storage, GuestKind kind, BenchSettings settings, PrintWriter out)
             throws IOException, InterruptedException {
-        EngineVm alone = EngineVm.alone(ground, storage, GuestKind.linuxAt("redis", WORK, ALONE_ADDRESS), "bare");
-        EngineVm guarded = EngineVm.protect(ground, storage, GuestKind.linux("redis", WORK), "vm");
+        EngineVm alone = EngineVm.alone(ground, storage, kind.at(ALONE_ADDRESS), "bare");
+        EngineVm guarded = EngineVm.protect(ground, storage, kind, "vm");
         awaitRedis(ground, ALONE_ADDRESS);
         awaitRedis(ground, Ground.GUEST_ADDRESS);
         alone.pause();
@@ -70,7 +70,7 @@ final class RedisRow {
         List<Double> bare = new ArrayList<>();
         List<Double> ours = new ArrayList<>();
         for (int round = 1; round <= settings.rounds(); round++) {
-            out.printf("redis: round %d of %d%n", round, settings.rounds());
+            out.printf("%s: round %d of %d%n", kind.name(), round, settings.rounds());
             out.flush();
             guarded.pause();
             alone.resume();
@@ -82,9 +82,10 @@ final class RedisRow {
         guarded.end();
         alone.end();
         return List.of(
-                Result.of("redis/alone", "SET/s", bare),
-                Result.of("redis/protected", "SET/s", ours),
-                Result.ratio("redis/protected-vs-alone", ours, bare).withTarget(Direction.HIGHER_IS_BETTER, TARGET));
+                Result.of(kind.name() + "/alone", "SET/s", bare),
+                Result.of(kind.name() + "/protected", "SET/s", ours),
+                Result.ratio(kind.name() + "/protected-vs-alone", ours, bare)
+                        .withTarget(Direction.HIGHER_IS_BETTER, TARGET));
     }
 
     private static void awaitRedis(Ground ground, String address) throws IOException, InterruptedException {
