@@ -43,7 +43,9 @@ public final class Link {
         pipeline.addLast(new IdleStateHandler(
                 config.failureTimeout().toNanos(), config.heartbeat().toNanos(), 0, TimeUnit.NANOSECONDS));
         pipeline.addLast(new FrameEncoder());
-        pipeline.addLast(new FrameDecoder(allocator));
+        FrameDecoder decoder = new FrameDecoder(allocator);
+        channel.config().setRecvByteBufAllocator(decoder.receiver());
+        pipeline.addLast(decoder);
         pipeline.addLast(link.new Inbound());
         return link;
     }

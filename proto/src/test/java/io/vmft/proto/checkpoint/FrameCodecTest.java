@@ -12,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 class FrameCodecTest {
@@ -40,6 +41,61 @@ class FrameCodecTest {
             first.release();
             channel.finishAndReleaseAll();
         }
+    }
+
+    /** As a channel reads: into what the receiver gives, as much as there happens to be. */
+    @Test
+    void payloadsAreReadIntoTheirPlace() {
+        Random random = new Random(5);
+        for (int round = 0; round < 200; round++) {
+            List<Frame> frames = new ArrayList<>();
+            for (int i = random.nextInt(6); i >= 0; i--) {
+                byte[] contents = new byte[random.nextBoolean() ? random.nextInt(40) : random.nextInt(1_200_000)];
+                random.nextBytes(contents);
+                frames.add(new Frame(FrameType.PAGES, i, Unpooled.wrappedBuffer(contents)));
+            }
+            List<byte[]> contents =
+                    frames.stream().map(f -> ByteBufUtil.getBytes(f.payload())).toList();
+            byte[] wire = encode(frames.toArray(Frame[]::new));
+            FrameDecoder decoder = new FrameDecoder((type, length) -> Unpooled.directBuffer(length));
+            EmbeddedChannel channel = new EmbeddedChannel(decoder);
+            var receiver = decoder.receiver().newHandle();
+            for (int at = 0; at < wire.length; ) {
+                ByteBuf read = receiver.allocate(channel.alloc());
+                int bytes = Math.min(wire.length - at, 1 + random.nextInt(read.writableBytes()));
+                if (random.nextInt(10) == 0) {
+                    // There was nothing to read.
+                    read.release();
+                    continue;
+                }
+                channel.writeInbound(read.writeBytes(wire, at, bytes));
+                at += bytes;
+            }
+            for (byte[] sent : contents) {
+                Frame frame = channel.readInbound();
+                assertThat(ByteBufUtil.getBytes(frame.payload())).isEqualTo(sent);
+                assertThat(frame.payload().refCnt()).isEqualTo(1);
+                frame.release();
+            }
+            assertThat(channel.<Frame>readInbound()).isNull();
+            channel.finishAndReleaseAll();
+        }
+    }
+
+    @Test
+    void damageInWhatIsReadIntoItsPlaceIsFound() {
+        byte[] wire = encode(new Frame(FrameType.DEVICE_STATE, 3, bytes(new int[100])));
+        wire[90] ^= 4;
+        FrameDecoder decoder = new FrameDecoder((type, length) -> Unpooled.directBuffer(length));
+        EmbeddedChannel channel = new EmbeddedChannel(decoder);
+        var receiver = decoder.receiver().newHandle();
+        channel.writeInbound(receiver.allocate(channel.alloc()).writeBytes(wire, 0, Frame.HEADER_BYTES));
+        ByteBuf rest = receiver.allocate(channel.alloc());
+        assertThat(rest.writableBytes()).isEqualTo(100);
+        assertThatThrownBy(() -> channel.writeInbound(rest.writeBytes(wire, Frame.HEADER_BYTES, 100)))
+                .hasMessageContaining("DEVICE_STATE frame of epoch 3: checksum");
+        assertThat(rest.refCnt()).isZero();
+        channel.finishAndReleaseAll();
     }
 
     @Test
