@@ -66,7 +66,10 @@ final class RedisRow {
         awaitRedis(ground, Ground.GUEST_ADDRESS);
         alone.pause();
         double speed = rate(ground, Ground.GUEST_ADDRESS, WARM_UP_REQUESTS);
-        int requests = (int) Math.max(WARM_UP_REQUESTS, speed * settings.seconds());
+        if (settings.warmUpSeconds() > 0) {
+            speed = rate(ground, Ground.GUEST_ADDRESS, requestsOf(settings.warmUpSeconds(), speed));
+        }
+        int requests = requestsOf(settings.seconds(), speed);
         List<Double> bare = new ArrayList<>();
         List<Double> ours = new ArrayList<>();
         for (int round = 1; round <= settings.rounds(); round++) {
@@ -86,6 +89,10 @@ final class RedisRow {
                 Result.of(kind.name() + "/protected", "SET/s", ours),
                 Result.ratio(kind.name() + "/protected-vs-alone", ours, bare)
                         .withTarget(Direction.HIGHER_IS_BETTER, TARGET));
+    }
+
+    private static int requestsOf(int seconds, double speed) {
+        return (int) Math.max(WARM_UP_REQUESTS, speed * seconds);
     }
 
     private static void awaitRedis(Ground ground, String address) throws IOException, InterruptedException {
