@@ -103,9 +103,8 @@ public final class FrameDecoder extends ChannelInboundHandlerAdapter {
     private void arrived(ChannelHandlerContext ctx, ByteBuf target, ByteBuf in) {
         int bytes = in.readableBytes();
         in.skipBytes(bytes);
-        crc.update(target.nioBuffer(target.writerIndex(), bytes));
         target.writerIndex(target.writerIndex() + bytes);
-        emitIfWhole(ctx, target);
+        grown(ctx, target, bytes);
     }
 
     private void step(ChannelHandlerContext ctx, ByteBuf in) {
@@ -122,12 +121,13 @@ public final class FrameDecoder extends ChannelInboundHandlerAdapter {
             crc.update(header.nioBuffer(0, Frame.HEADER_CRC_BYTES));
         }
         int bytes = Math.min(lengthBytes - target.readableBytes(), in.readableBytes());
-        crc.update(in.nioBuffer(in.readerIndex(), bytes));
         target.writeBytes(in, bytes);
-        emitIfWhole(ctx, target);
+        grown(ctx, target, bytes);
     }
 
-    private void emitIfWhole(ChannelHandlerContext ctx, ByteBuf target) {
+    /** The payload has got so many bytes more. */
+    private void grown(ChannelHandlerContext ctx, ByteBuf target, int bytes) {
+        crc.update(target.nioBuffer(target.writerIndex() - bytes, bytes));
         if (target.readableBytes() == lengthBytes) {
             emit(ctx, target);
         }

@@ -37,7 +37,7 @@ public final class FrameEncoder extends ChannelOutboundHandlerAdapter {
     }
 
     /** CRC-32C of the header's covered bytes and the payload, whatever buffers they stand in. */
-    static int crc(ByteBuf header, ByteBuf payload) {
+    private static int crc(ByteBuf header, ByteBuf payload) {
         CRC32C crc = new CRC32C();
         crc.update(header.nioBuffer(header.readerIndex(), Frame.HEADER_CRC_BYTES));
         for (ByteBuffer part : payload.nioBuffers()) {
