@@ -1,5 +1,7 @@
 package io.vmft.blk.applier;
 
+import static java.util.Objects.requireNonNull;
+
 import io.vmft.blk.journal.CorruptRecordException;
 import io.vmft.blk.journal.Journal;
 import io.vmft.blk.overlay.Layer;
@@ -9,10 +11,8 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.BlockingDeque;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
@@ -60,8 +60,8 @@ public final class Applier implements AutoCloseable {
     private final ExecutorService workers;
     private final Map<Volume, Integer> drainRounds = new ConcurrentHashMap<>();
     private final Map<Volume, Trouble> troubles = new ConcurrentHashMap<>();
-    /** Volumes at work, and whether they are to be looked at once more. */
-    private final Map<Volume, Boolean> busy = new HashMap<>();
+    /** Volumes at work, and what was asked for them meanwhile. */
+    private final Map<Volume, Wish> busy = new HashMap<>();
 
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
@@ -69,10 +69,23 @@ public final class Applier implements AutoCloseable {
     /** How long {@link #close} may put committed data into the images; 0: what the journal holds stays there. */
     private volatile long settleNanos;
 
-    /** Volumes that somebody asked for. */
-    private final Set<Volume> wanted = new HashSet<>();
+    /** What somebody asked for. */
+    private final Map<Volume, Wish> wanted = new HashMap<>();
 
     private volatile boolean stopping;
+
+    /** What may be asked for a volume; each holds those before it. */
+    private enum Wish {
+        NOTHING,
+        /** To do now what is due. */
+        LOOK,
+        /** To fold what is committed, due or not. */
+        FOLD;
+
+        private Wish or(Wish other) {
+            return compareTo(other) > 0 ? this : other;
+        }
+    }
 
     /**
      * What a volume had committed at the last look.
@@ -106,15 +119,20 @@ public final class Applier implements AutoCloseable {
         return applier;
     }
 
-    /** Says that there may be something to do at once: a volume drains, or writers wait for room. */
-    public void wake() {
-        wake(volumes);
+    /** Says that volumes may have begun to drain, or direct ones to hold records that nobody needs. What gathers goes on gathering. */
+    public void look() {
+        ask(volumes, Wish.LOOK);
     }
 
-    private void wake(Collection<Volume> which) {
+    /** Says that writers wait for room: what is committed is folded, whatever has gathered. */
+    public void makeRoom() {
+        ask(volumes, Wish.FOLD);
+    }
+
+    private void ask(Collection<Volume> which, Wish wish) {
         lock.lock();
         try {
-            wanted.addAll(which);
+            which.forEach(volume -> wanted.merge(volume, wish, Wish::or));
             changed.signal();
         } finally {
             lock.unlock();
@@ -124,20 +142,21 @@ public final class Applier implements AutoCloseable {
     /** To be said after each commit: its volume is folded if what gathered fills its share of the journal, all if writers wait for room. */
     public void committed(Volume volume) {
         if (journal.budget().waiting() > 0) {
-            wake();
+            makeRoom();
         } else if (volume.budget().isShare(volume.overlay().committedBytes())) {
-            wake(List.of(volume));
+            ask(List.of(volume), Wish.FOLD);
         }
     }
 
     private void run() {
-        for (Set<Volume> asked = awaitWork(); asked != null; asked = awaitWork()) {
+        for (Map<Volume, Wish> asked = awaitWork(); asked != null; asked = awaitWork()) {
             for (Volume volume : volumes) {
-                boolean isAsked = asked.contains(volume);
-                // Looked at even if it was asked for: what it had gathered is not what it gathers from now on.
-                if ((isDue(volume) || isAsked) && !failedJustNow(volume)) {
+                Wish wish = asked.getOrDefault(volume, Wish.NOTHING);
+                // Looked at even if a fold was asked for: what it had gathered is not what it gathers from now on.
+                boolean isFoldDue = isFoldDue(volume) || wish == Wish.FOLD;
+                if ((isFoldDue || volume.mode() != WriteMode.JOURNALED) && !failedJustNow(volume)) {
                     gathered.remove(volume);
-                    setToWork(volume, isAsked);
+                    setToWork(volume, isFoldDue, wish);
                 }
             }
         }
@@ -147,10 +166,14 @@ public final class Applier implements AutoCloseable {
         }
     }
 
-    /** Whether the volume's commits have gathered for long enough, or rest, or it is not commits that there is to do. */
-    private boolean isDue(Volume volume) {
+    /** Whether a protected volume's commits have gathered for long enough, or rest, or could not be folded before. */
+    private boolean isFoldDue(Volume volume) {
         Gathered before = gathered.remove(volume);
-        if (volume.mode() != WriteMode.JOURNALED || troubles.containsKey(volume)) {
+        if (volume.mode() != WriteMode.JOURNALED) {
+            return false;
+        }
+        drainRounds.remove(volume);
+        if (troubles.containsKey(volume)) {
             return true;
         }
         long bytes = volume.overlay().committedBytes();
@@ -180,46 +203,46 @@ public final class Applier implements AutoCloseable {
         return trouble != null && System.nanoTime() - trouble.sinceNanos() < RETRY.toNanos();
     }
 
-    /** Lets a thread attend to the volume; if one does already, once more after that if it was asked for: that one may have missed what for. */
-    private void setToWork(Volume volume, boolean isAsked) {
+    /** Lets a thread attend to the volume; if one does already, once more after that if something was asked for: that one may have missed it. */
+    private void setToWork(Volume volume, boolean isFoldDue, Wish wish) {
         lock.lock();
         try {
             if (busy.containsKey(volume)) {
-                busy.merge(volume, isAsked, Boolean::logicalOr);
+                busy.merge(volume, wish, Wish::or);
                 return;
             }
-            busy.put(volume, false);
+            busy.put(volume, Wish.NOTHING);
         } finally {
             lock.unlock();
         }
-        workers.execute(() -> work(volume));
+        workers.execute(() -> work(volume, isFoldDue));
     }
 
-    private void work(Volume volume) {
+    private void work(Volume volume, boolean isFoldDue) {
         if (stopping) {
             return;
         }
-        boolean again = attend(volume);
+        Wish wish = attend(volume, isFoldDue) ? Wish.LOOK : Wish.NOTHING;
         lock.lock();
         try {
-            again |= Boolean.TRUE.equals(busy.remove(volume));
+            wish = wish.or(requireNonNull(busy.remove(volume)));
         } finally {
             lock.unlock();
         }
-        if (again) {
-            wake(List.of(volume));
+        if (wish != Wish.NOTHING) {
+            ask(List.of(volume), wish);
         }
     }
 
-    /** The volumes asked for, perhaps none; null: the end. */
-    private @Nullable Set<Volume> awaitWork() {
+    /** What was asked for, perhaps nothing; null: the end. */
+    private @Nullable Map<Volume, Wish> awaitWork() {
         lock.lock();
         try {
             long left = pauseNanos();
             while (wanted.isEmpty() && !stopping && left > 0) {
                 left = changed.awaitNanos(left);
             }
-            Set<Volume> asked = Set.copyOf(wanted);
+            Map<Volume, Wish> asked = Map.copyOf(wanted);
             wanted.clear();
             return stopping ? null : asked;
         } catch (InterruptedException e) {
@@ -233,13 +256,18 @@ public final class Applier implements AutoCloseable {
         return troubles.isEmpty() ? pause.toNanos() : Math.min(pause.toNanos(), RETRY.toNanos());
     }
 
-    /** Whether there is more to do at once. */
-    private boolean attend(Volume volume) {
+    /**
+     * Does what the volume's mode asks for; {@code isFoldDue}: if it is journaled, too. For it may have been draining when it was
+     * looked at, and what it committed since is to gather.
+     *
+     * @return whether there is more to do at once
+     */
+    private boolean attend(Volume volume, boolean isFoldDue) {
         if (volume.failure() != null) {
             return false;
         }
         try {
-            boolean more = advance(volume);
+            boolean more = advance(volume, isFoldDue);
             volume.budget().stuck(null);
             if (troubles.remove(volume) != null) {
                 LOG.info("{}: what was committed can be written to the image again", volume.name());
@@ -263,18 +291,19 @@ public final class Applier implements AutoCloseable {
                         "{}: what was committed could not be written to the image, trying again: {}",
                         volume.name(),
                         e.toString());
-                // Not to be folded at once, but for the next pause to be the shorter one.
-                wake(List.of(volume));
+                // Not to be tried at once, but for the next pause to be the shorter one.
+                ask(List.of(volume), Wish.LOOK);
             }
             return false;
         }
     }
 
-    private boolean advance(Volume volume) throws IOException {
+    private boolean advance(Volume volume, boolean isFoldDue) throws IOException {
         return switch (volume.mode()) {
             case JOURNALED -> {
-                drainRounds.remove(volume);
-                foldCommitted(volume);
+                if (isFoldDue) {
+                    foldCommitted(volume);
+                }
                 yield false;
             }
             case DRAINING -> drain(volume);
@@ -290,7 +319,7 @@ public final class Applier implements AutoCloseable {
     private boolean drain(Volume volume) throws IOException {
         int round = drainRounds.merge(volume, 1, Integer::sum);
         volume.commitOpen();
-        foldCommitted(volume);
+        foldDraining(volume);
         if (volume.overlay().uncommittedBytes() > FINISH_BYTES << Math.min(round, 20)) {
             return true;
         }
@@ -301,7 +330,7 @@ public final class Applier implements AutoCloseable {
                 return false;
             }
             volume.commitOpen();
-            foldCommitted(volume);
+            foldDraining(volume);
             if (!volume.finishDraining()) {
                 return true;
             }
@@ -316,18 +345,27 @@ public final class Applier implements AutoCloseable {
         return false;
     }
 
-    /** Folds what is committed now; while the volume drains, what is committed meanwhile, too. */
+    /** Folds what is committed now, not what is committed meanwhile. */
     private void foldCommitted(Volume volume) throws IOException {
-        for (int left = volume.overlay().committedLayers(); left > 0 || volume.mode() != WriteMode.JOURNALED; left--) {
-            Layer layer = volume.overlay().takeForApply();
-            if (layer == null) {
-                return;
-            }
-            volume.pins().beforeFold(layer);
-            fold(layer, volume);
-            volume.applied(layer.boundary());
-            volume.budget().release(layer.budgetBytes());
+        for (int left = volume.overlay().committedLayers(); left > 0 && foldNext(volume); left--) {}
+    }
+
+    /** Folds whatever is committed, until the volume is protected again. */
+    private void foldDraining(Volume volume) throws IOException {
+        while (volume.mode() == WriteMode.DRAINING && foldNext(volume)) {}
+    }
+
+    /** Folds the oldest committed layer; false: there is none. */
+    private boolean foldNext(Volume volume) throws IOException {
+        Layer layer = volume.overlay().takeForApply();
+        if (layer == null) {
+            return false;
         }
+        volume.pins().beforeFold(layer);
+        fold(layer, volume);
+        volume.applied(layer.boundary());
+        volume.budget().release(layer.budgetBytes());
+        return true;
     }
 
     private void fold(Layer layer, Volume volume) throws IOException {
@@ -355,7 +393,7 @@ public final class Applier implements AutoCloseable {
         for (Volume volume : volumes) {
             boolean more = !volume.overlay().isEmpty();
             while (more && volume.failure() == null && System.nanoTime() < deadline) {
-                more = (attend(volume) || volume.overlay().committedBytes() > 0) && !troubles.containsKey(volume);
+                more = (attend(volume, true) || volume.overlay().committedBytes() > 0) && !troubles.containsKey(volume);
             }
             if (!volume.overlay().isEmpty()) {
                 LOG.warn(

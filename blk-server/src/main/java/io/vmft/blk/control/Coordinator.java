@@ -525,7 +525,7 @@ public final class Coordinator {
     private void afterChange(Vm vm, Collection<Volume> concerned) {
         concerned.forEach(Volume::revokeFenced);
         journal.settle(vm.lane, vm.settled);
-        applier.wake();
+        applier.look();
     }
 
     private void persist(Vm vm, VmState next, long settled) throws IOException {

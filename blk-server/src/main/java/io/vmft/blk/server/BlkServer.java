@@ -104,8 +104,8 @@ public final class BlkServer implements AutoCloseable {
         Applier applier =
                 Applier.start(opened.journal(), volumes.all(), config.journal().applyInterval());
         parts.push(applier);
-        budget.whenFull(applier::wake);
-        applier.wake();
+        budget.whenFull(applier::makeRoom);
+        applier.look();
         Coordinator coordinator =
                 new Coordinator(volumes, opened.journal(), meta, applier, InstantSource.system(), vms);
         OperatorService operators = new OperatorService(coordinator, new LiveData(meta, opened.journal(), volumes));

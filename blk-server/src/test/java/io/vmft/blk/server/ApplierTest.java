@@ -239,18 +239,42 @@ class ApplierTest {
     }
 
     @Test
-    void anImageThatDoesNotAnswerHoldsUpNoOther() throws Exception {
+    void whatAnotherVmDoesDoesNotEndAVmsGathering() throws Exception {
+        Engine other = startWithAnother(Duration.ofHours(1));
+        protectAtEpochOne();
+        Blocks.write(engine.primary(), 0, 'a');
+        endEpoch(2);
+        for (int epoch = 1; epoch <= 20; epoch++) {
+            other.open("hostA");
+            other.beginProtect("hostB");
+            Blocks.write(other.primary(), epoch, 'b');
+            other.seal(epoch);
+            other.commit(epoch);
+            other.close();
+            other.awaitDirect();
+        }
+        assertThat(engine.volume().overlay().committedLayers()).isPositive();
+        assertThat(Blocks.inFile(directory.resolve("disk.img"), 0)).isZero();
+    }
+
+    /** A second VM beside the first. */
+    private Engine startWithAnother(Duration applyInterval) throws IOException {
         server.close();
         server = BlkServer.start(BlkServerConfig.forTest(
                         directory.resolve("data"),
                         List.of(
                                 VolumeSpec.existing("disk", directory.resolve("disk.img")),
                                 VolumeSpec.created("other", directory.resolve("other.img"), BLOCKS * Blocks.BYTES)))
-                .journal(JournalSettings.DEFAULT.withApplyInterval(Duration.ofMillis(10)))
+                .journal(JournalSettings.DEFAULT.withApplyInterval(applyInterval))
                 .files(files)
                 .build());
         engine = new Engine(server, "vm1", "disk");
-        Engine other = new Engine(server, "vm2", "other");
+        return new Engine(server, "vm2", "other");
+    }
+
+    @Test
+    void anImageThatDoesNotAnswerHoldsUpNoOther() throws Exception {
+        Engine other = startWithAnother(Duration.ofMillis(10));
         protectAtEpochOne();
         other.protect();
         other.seal(1);
