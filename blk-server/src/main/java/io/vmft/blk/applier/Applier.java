@@ -268,9 +268,12 @@ public final class Applier implements AutoCloseable {
         }
         try {
             boolean more = advance(volume, isFoldDue);
-            volume.budget().stuck(null);
-            if (troubles.remove(volume) != null) {
-                LOG.info("{}: what was committed can be written to the image again", volume.name());
+            // A volume that turned journaled meanwhile may have had nothing done to it.
+            if (!volume.overlay().isApplying()) {
+                volume.budget().stuck(null);
+                if (troubles.remove(volume) != null) {
+                    LOG.info("{}: what was committed can be written to the image again", volume.name());
+                }
             }
             return more;
         } catch (CorruptRecordException e) {

@@ -245,6 +245,16 @@ public final class Overlay {
         }
     }
 
+    /** Whether a layer was taken and is not in the image. */
+    public boolean isApplying() {
+        lock.lock();
+        try {
+            return applying != null;
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /** The layer taken is in the image now. */
     public void applied() {
         lock.lock();

@@ -134,7 +134,10 @@ class OverlayTest {
                     all = unboxed(committed.bytes());
                 }
                 case Step.Pin() -> pin();
-                case Step.BeginApply() -> applying = overlay.takeForApply();
+                case Step.BeginApply() -> {
+                    applying = overlay.takeForApply();
+                    assertThat(overlay.isApplying()).isEqualTo(applying != null);
+                }
                 case Step.EndApply() -> {
                     Layer layer = applying;
                     if (layer != null) {
@@ -249,6 +252,7 @@ class OverlayTest {
             }
             assertThat(image).isEqualTo(all);
             assertThat(released).isEqualTo(written);
+            assertThat(overlay.isApplying()).isFalse();
             assertThat(overlay.isEmpty()).isTrue();
         }
     }
