@@ -2,6 +2,7 @@
 #include "control.h"
 
 #include "checkpoint.h"
+#include "events.h"
 #include "inbox.h"
 #include "line.h"
 #include "ram.h"
@@ -186,6 +187,7 @@ static void *serve(void *unused) {
         struct pollfd readable[] = {{.fd = fd, .events = POLLIN}, {.fd = wake, .events = POLLIN}};
         if (poll(readable, 2, NEWS_MILLIS) == 0) {
             control_tell_news();
+            events_tell();
         }
         eventfd_t count;
         eventfd_read(wake, &count);

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "checkpoint.h"
+#include "events.h"
 #include "guesttime.h"
 #include "kvmlog.h"
 #include "line.h"
@@ -165,6 +166,9 @@ EXPORT int __openat64_2(int dirfd, const char *path, int flags) {
 
 EXPORT int close(int fd) {
     bool pause_ends = process_guarded() && checkpoint_is_state(fd);
+    if (readahead_is_monitor(fd)) {
+        events_closing(fd);
+    }
     readahead_closing(fd);
     int r = sys_close(fd);
     if (pause_ends) {
@@ -250,7 +254,11 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
 }
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
-    return as_libc(process_guarded() ? line_sendmsg(fd, message, flags) : sys_sendmsg(fd, message, flags));
+    if (!process_guarded()) {
+        return as_libc(sys_sendmsg(fd, message, flags));
+    }
+    return as_libc(
+        readahead_is_monitor(fd) ? events_sendmsg(fd, message, flags) : line_sendmsg(fd, message, flags));
 }
 
 EXPORT ssize_t write(int fd, const void *buffer, size_t bytes) {

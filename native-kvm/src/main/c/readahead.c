@@ -198,6 +198,10 @@ ssize_t readahead_write(int fd, const void *buffer, size_t bytes) {
     return (ssize_t)bytes;
 }
 
+bool readahead_is_monitor(int fd) {
+    return fd >= 0 && fd == atomic_load(&monitor_fd);
+}
+
 void readahead_closing(int fd) {
     int closing = fd;
     atomic_compare_exchange_strong(&monitor_fd, &closing, -1);

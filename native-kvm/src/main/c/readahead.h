@@ -11,6 +11,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <time.h>
@@ -21,6 +22,9 @@ int readahead_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *tim
 ssize_t readahead_recvmsg(int fd, struct msghdr *message, int flags);
 /* What a thread with bytes ahead writes to an eventfd it waits for itself is put off until the bytes are taken, or it waits for something else. */
 ssize_t readahead_write(int fd, const void *buffer, size_t bytes);
+
+/* Whether this is the socket that is read ahead: the engine's monitor. */
+bool readahead_is_monitor(int fd);
 
 /* This descriptor is about to be closed: what was taken of it is gone, as what the kernel holds is. */
 void readahead_closing(int fd);

@@ -1,0 +1,240 @@
+/* Real sockets; whether an epoch is armed and whether there are news is said here. */
+#define _GNU_SOURCE
+#include "check.h"
+#include "control.h"
+#include "events.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STOP "{\"timestamp\": {\"seconds\": 1796277479, \"microseconds\": 963142}, \"event\": \"STOP\"}\r\n"
+#define RESUME "{\"timestamp\": {\"seconds\": 1796277479, \"microseconds\": 963501}, \"event\": \"RESUME\"}\r\n"
+#define ERROR "{\"timestamp\": {\"seconds\": 1796277479, \"microseconds\": 3}, \"event\": \"BLOCK_IO_ERROR\", \"data\": {}}\r\n"
+#define ANSWER "{\"return\": {}}\r\n"
+
+static bool armed;
+static bool news;
+static unsigned told;
+static unsigned writes;
+/* A write takes this much at the most; 0: nothing, the socket is full. */
+static size_t room;
+
+bool control_armed(void) {
+    return armed;
+}
+
+bool control_has_news(void) {
+    return news;
+}
+
+void control_tell_news(void) {
+    news = false;
+    told++;
+}
+
+ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags) {
+    char all[4096];
+    size_t bytes = 0;
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        memcpy(all + bytes, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
+        bytes += message->msg_iov[i].iov_len;
+    }
+    if (room == 0) {
+        return -EAGAIN;
+    }
+    ssize_t sent = send(fd, all, bytes < room ? bytes : room, flags);
+    writes++;
+    return sent < 0 ? -errno : sent;
+}
+
+static int ours;
+static int theirs;
+
+static void open_both(void) {
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    ours = pair[0];
+    theirs = pair[1];
+    armed = false;
+    news = false;
+    told = 0;
+    writes = 0;
+    room = sizeof(char[4096]);
+}
+
+static void close_both(void) {
+    events_closing(ours);
+    close(ours);
+    close(theirs);
+}
+
+static ssize_t say(const char *text) {
+    struct iovec part = {.iov_base = (char *)text, .iov_len = strlen(text)};
+    return events_sendmsg(ours, &(struct msghdr){.msg_iov = &part, .msg_iovlen = 1}, 0);
+}
+
+static void check_said(const char *text) {
+    CHECK(say(text) == (ssize_t)strlen(text));
+}
+
+static void check_heard(const char *text) {
+    char heard[4096];
+    ssize_t bytes = recv(theirs, heard, sizeof heard, 0);
+    CHECK(bytes == (ssize_t)strlen(text) || (bytes < 0 && *text == '\0'));
+    CHECK(memcmp(heard, text, strlen(text)) == 0);
+}
+
+static void test_pause_is_told_with_the_answer_in_one_write(void) {
+    open_both();
+    armed = true;
+    check_said(STOP);
+    /* The pause has ended. */
+    armed = false;
+    news = true;
+    check_said(RESUME);
+    check_heard("");
+    CHECK(told == 0);
+    check_said(ANSWER);
+    check_heard(STOP RESUME ANSWER);
+    CHECK(writes == 1 && told == 1);
+    check_said(ANSWER);
+    check_heard(ANSWER);
+    close_both();
+}
+
+static void test_outside_a_checkpoint_nothing_is_put_off(void) {
+    open_both();
+    check_said(STOP);
+    check_heard(STOP);
+    check_said(RESUME);
+    check_heard(RESUME);
+    close_both();
+}
+
+static void test_other_events_and_what_looks_alike_are_said_at_once(void) {
+    open_both();
+    armed = true;
+    static const char *const others[] = {
+        ERROR,
+        ANSWER,
+        "{\"event\": \"STOP\"}\r\n",
+        "{\"timestamp\": {}, \"data\": {\"text\": \"\\\"event\\\": \\\"STOP\\\"\"}}\r\n",
+        ANSWER STOP,
+        STOP STOP,
+        "\"event\": \"STOP\"}\r\n",
+        "",
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        check_said(others[i]);
+        check_heard(others[i]);
+    }
+    close_both();
+}
+
+static void test_another_event_takes_what_was_put_off_with_it(void) {
+    open_both();
+    armed = true;
+    check_said(STOP);
+    check_said(ERROR);
+    check_heard(STOP ERROR);
+    close_both();
+}
+
+static void test_what_has_no_room_is_said_behind_the_rest(void) {
+    open_both();
+    armed = true;
+    check_said(STOP);
+    check_said(STOP);
+    check_said(STOP);
+    check_heard("");
+    check_said(STOP);
+    check_heard(STOP STOP STOP STOP);
+    close_both();
+}
+
+static void test_full_socket_keeps_all_in_order(void) {
+    open_both();
+    armed = true;
+    check_said(STOP);
+    room = 0;
+    CHECK(say(ANSWER) == -EAGAIN);
+    room = 10;
+    CHECK(say(ANSWER) == -EAGAIN);
+    room = strlen(STOP) - 10 + 4;
+    CHECK(say(ANSWER) == 4);
+    room = 4096;
+    check_said(ANSWER + 4);
+    check_heard(STOP ANSWER);
+    close_both();
+}
+
+static void test_what_comes_in_parts_is_sent_behind_the_rest(void) {
+    open_both();
+    armed = true;
+    check_said(STOP);
+    struct iovec parts[] = {{.iov_base = "{\"return\"", .iov_len = 9}, {.iov_base = ": {}}\r\n", .iov_len = 7}};
+    CHECK(events_sendmsg(ours, &(struct msghdr){.msg_iov = parts, .msg_iovlen = 2}, 0) == 16);
+    check_heard(STOP ANSWER);
+    close_both();
+}
+
+static void test_silence_ends_it(void) {
+    open_both();
+    armed = true;
+    check_said(STOP);
+    room = 0;
+    events_tell();
+    room = 4096;
+    events_tell();
+    check_heard(STOP);
+    events_tell();
+    CHECK(writes == 1);
+    close_both();
+}
+
+static void test_other_socket_is_not_mixed_up(void) {
+    open_both();
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    armed = true;
+    check_said(STOP);
+    int first = ours;
+    ours = pair[0];
+    check_said(RESUME);
+    char heard[256];
+    CHECK(recv(pair[1], heard, sizeof heard, 0) == (ssize_t)strlen(RESUME));
+    ours = first;
+    check_said(ANSWER);
+    check_heard(STOP ANSWER);
+    close(pair[0]);
+    close(pair[1]);
+    close_both();
+}
+
+static void test_closed_socket_has_nothing_put_off(void) {
+    open_both();
+    armed = true;
+    check_said(STOP);
+    close_both();
+    open_both();
+    check_said(ANSWER);
+    check_heard(ANSWER);
+    close_both();
+}
+
+int main(void) {
+    test_pause_is_told_with_the_answer_in_one_write();
+    test_outside_a_checkpoint_nothing_is_put_off();
+    test_other_events_and_what_looks_alike_are_said_at_once();
+    test_another_event_takes_what_was_put_off_with_it();
+    test_what_has_no_room_is_said_behind_the_rest();
+    test_full_socket_keeps_all_in_order();
+    test_what_comes_in_parts_is_sent_behind_the_rest();
+    test_silence_ends_it();
+    test_other_socket_is_not_mixed_up();
+    test_closed_socket_has_nothing_put_off();
+    return 0;
+}
