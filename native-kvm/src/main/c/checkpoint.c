@@ -6,6 +6,7 @@
 #include "copyout.h"
 #include "crew.h"
 #include "digest.h"
+#include "events.h"
 #include "harvest.h"
 #include "ram.h"
 #include "staging.h"
@@ -164,6 +165,7 @@ void checkpoint_closed(void) {
         keep_clock_until_nanos = end + RESUME_NANOS;
     }
     control_pause_end(valid, report);
+    events_pause_ended();
     control_read_here(false);
 }
 

@@ -9,8 +9,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* A STOP and a RESUME with their times have 164 bytes. */
+/* A STOP and a RESUME with their times and an empty answer have 180 bytes. */
 #define BYTES_PUT_OFF 256u
+
+static _Thread_local bool pause_ended_here;
 
 /* Guards what follows, and that nothing is said in between. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -18,16 +20,21 @@ static int monitor; /* whose it is */
 static char put_off[BYTES_PUT_OFF];
 static size_t bytes;
 
-static bool is_whole(const char *text, size_t length, const char *end) {
-    static const char begin[] = "{\"timestamp\": {";
-    size_t end_length = strlen(end);
-    return length > sizeof begin + end_length && memcmp(text, begin, sizeof begin - 1) == 0
-        && memcmp(text + length - end_length, end, end_length) == 0 && memchr(text, '\n', length - 1) == NULL;
+static bool is_line(const struct iovec *part, const char *begin, const char *end) {
+    const char *text = part->iov_base;
+    size_t length = part->iov_len;
+    size_t begins = strlen(begin);
+    size_t ends = strlen(end);
+    return length >= begins + ends && memcmp(text, begin, begins) == 0
+        && memcmp(text + length - ends, end, ends) == 0 && memchr(text, '\n', length - 1) == NULL;
 }
 
+/* Nothing else: what QEMU says last before it ends must not wait. */
 static bool is_of_a_pause(const struct iovec *part) {
-    return is_whole(part->iov_base, part->iov_len, "\"event\": \"STOP\"}\r\n")
-        || is_whole(part->iov_base, part->iov_len, "\"event\": \"RESUME\"}\r\n");
+    static const char event[] = "{\"timestamp\": {";
+    return pause_ended_here
+        ? is_line(part, event, "\"event\": \"RESUME\"}\r\n") || is_line(part, "{\"return\": {}", "}\r\n")
+        : is_line(part, event, "\"event\": \"STOP\"}\r\n") && control_armed();
 }
 
 static bool is_plain(const struct msghdr *message) {
@@ -38,7 +45,7 @@ static bool is_plain(const struct msghdr *message) {
 static bool put_off_too(int fd, const struct msghdr *message) {
     const struct iovec *part = message->msg_iov;
     bool room = (bytes == 0 || fd == monitor) && part->iov_len <= sizeof put_off - bytes;
-    if (!room || !is_of_a_pause(part) || !(control_has_news() || control_armed())) {
+    if (!room || !is_of_a_pause(part)) {
         return false;
     }
     monitor = fd;
@@ -86,6 +93,21 @@ ssize_t events_sendmsg(int fd, const struct msghdr *message, int flags) {
     }
     pthread_mutex_unlock(&lock);
     return sent;
+}
+
+void events_pause_ended(void) {
+    pause_ended_here = true;
+}
+
+void events_thread_waits(void) {
+    if (!pause_ended_here) {
+        return;
+    }
+    pause_ended_here = false;
+    if (control_has_news()) {
+        control_tell_news();
+    }
+    events_tell();
 }
 
 void events_tell(void) {

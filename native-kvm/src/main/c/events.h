@@ -1,7 +1,7 @@
 /*
- * QEMU says STOP before it saves its state and RESUME before it starts its processors, each with a write that wakes the engine's monitor thread on the very
- * processor QEMU's main thread runs on, and then whatever that thread wakes, while the guest stands still. So these two events of a checkpoint are put off until QEMU says something else to its
- * monitor: the command's answer, which comes as soon as the guest runs. They carry the time of what they tell.
+ * QEMU says STOP before it saves its state, RESUME before it starts its processors, and answers the command while it still holds its big lock, which the processors' threads need to go
+ * on. Each of these writes wakes the engine's monitor thread on the very processor QEMU's main thread runs on, and then whatever that thread wakes, while the guest stands still. So all three are put
+ * off until the main thread is about to wait for something: then it holds no lock, and the guest runs. Events carry the time of what they tell.
  *
  * What else a pause has to say (control_has_news) waits for the same moment and is told first, because the guest's disks wait for it.
  */
@@ -10,8 +10,14 @@
 
 #include <sys/socket.h>
 
-/* As sendmsg, to the engine's monitor and on any of QEMU's threads; an event that is put off counts as sent. Negative errno. */
+/* As sendmsg, to the engine's monitor and on any of QEMU's threads; what is put off counts as sent. Negative errno. */
 ssize_t events_sendmsg(int fd, const struct msghdr *message, int flags);
+
+/* The pause has ended, on this thread: what it says from here on is put off. */
+void events_pause_ended(void);
+
+/* This thread is about to wait: if a pause has ended on it, all is said, the news too. */
+void events_thread_waits(void);
 
 /* Says what was put off, if it can be said without waiting: QEMU has not spoken for long. */
 void events_tell(void);

@@ -240,11 +240,13 @@ EXPORT unsigned sleep(unsigned seconds) {
 }
 
 EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_millis) {
+    events_thread_waits();
     return (int)as_libc(
         process_guarded() ? readahead_poll(fds, count, timeout_millis) : sys_poll(fds, count, timeout_millis));
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
+    events_thread_waits();
     return (int)as_libc(
         process_guarded() ? readahead_ppoll(fds, count, timeout, mask) : sys_ppoll(fds, count, timeout, mask));
 }

@@ -2,6 +2,7 @@
 #include "line.h"
 
 #include "control.h"
+#include "events.h"
 #include "process.h"
 #include "sys.h"
 
@@ -18,6 +19,7 @@ ssize_t line_sendmsg(int fd, const struct msghdr *message, int flags) {
     if ((open || !line_has_sent()) && !process_is_engines(fd)) {
         atomic_store(&has_sent, true);
         if (open) {
+            events_thread_waits();
             control_await_line();
         }
     }

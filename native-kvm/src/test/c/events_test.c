@@ -6,13 +6,15 @@
 #include "sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define STOP "{\"timestamp\": {\"seconds\": 1796277479, \"microseconds\": 963142}, \"event\": \"STOP\"}\r\n"
 #define RESUME "{\"timestamp\": {\"seconds\": 1796277479, \"microseconds\": 963501}, \"event\": \"RESUME\"}\r\n"
 #define ERROR "{\"timestamp\": {\"seconds\": 1796277479, \"microseconds\": 3}, \"event\": \"BLOCK_IO_ERROR\", \"data\": {}}\r\n"
+#define SHUTDOWN "{\"timestamp\": {\"seconds\": 17, \"microseconds\": 3}, \"event\": \"SHUTDOWN\", \"data\": {\"guest\": true}}\r\n"
 #define ANSWER "{\"return\": {}}\r\n"
 
 static bool armed;
@@ -87,21 +89,63 @@ static void check_heard(const char *text) {
     CHECK(memcmp(heard, text, strlen(text)) == 0);
 }
 
-static void test_pause_is_told_with_the_answer_in_one_write(void) {
-    open_both();
+/* The main thread, through a pause to its end. */
+static void pause_all(void) {
     armed = true;
     check_said(STOP);
-    /* The pause has ended. */
     armed = false;
     news = true;
+    events_pause_ended();
+}
+
+static void test_pause_is_told_in_one_write_when_the_thread_waits(void) {
+    open_both();
+    pause_all();
     check_said(RESUME);
+    check_said(ANSWER);
     check_heard("");
     CHECK(told == 0);
-    check_said(ANSWER);
+    events_thread_waits();
     check_heard(STOP RESUME ANSWER);
     CHECK(writes == 1 && told == 1);
     check_said(ANSWER);
     check_heard(ANSWER);
+    check_said(RESUME);
+    check_heard(RESUME);
+    close_both();
+}
+
+static void test_a_wait_before_the_pause_ends_tells_nothing(void) {
+    open_both();
+    armed = true;
+    check_said(STOP);
+    events_thread_waits();
+    check_heard("");
+    pause_all();
+    events_thread_waits();
+    check_heard(STOP STOP);
+    close_both();
+}
+
+static void *another_thread(void *unused) {
+    (void)unused;
+    events_thread_waits();
+    CHECK(told == 0);
+    check_said(ANSWER);
+    return NULL;
+}
+
+static void test_another_thread_does_not_wait(void) {
+    open_both();
+    pause_all();
+    check_said(RESUME);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, another_thread, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    check_heard(STOP RESUME ANSWER);
+    CHECK(told == 1);
+    events_thread_waits();
+    check_heard("");
     close_both();
 }
 
@@ -111,6 +155,8 @@ static void test_outside_a_checkpoint_nothing_is_put_off(void) {
     check_heard(STOP);
     check_said(RESUME);
     check_heard(RESUME);
+    check_said(ANSWER);
+    check_heard(ANSWER);
     close_both();
 }
 
@@ -125,6 +171,7 @@ static void test_other_events_and_what_looks_alike_are_said_at_once(void) {
         ANSWER STOP,
         STOP STOP,
         "\"event\": \"STOP\"}\r\n",
+        RESUME,
         "",
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
@@ -132,6 +179,18 @@ static void test_other_events_and_what_looks_alike_are_said_at_once(void) {
         check_heard(others[i]);
     }
     close_both();
+    static const char *const after[] = {SHUTDOWN, STOP, "{\"return\": [1]}\r\n", "{\"error\": {}}\r\n"};
+    for (size_t i = 0; i < sizeof after / sizeof *after; i++) {
+        open_both();
+        pause_all();
+        check_said(after[i]);
+        char expected[512];
+        snprintf(expected, sizeof expected, "%s%s", STOP, after[i]);
+        check_heard(expected);
+        CHECK(told == 1);
+        events_thread_waits();
+        close_both();
+    }
 }
 
 static void test_another_event_takes_what_was_put_off_with_it(void) {
@@ -226,7 +285,9 @@ static void test_closed_socket_has_nothing_put_off(void) {
 }
 
 int main(void) {
-    test_pause_is_told_with_the_answer_in_one_write();
+    test_pause_is_told_in_one_write_when_the_thread_waits();
+    test_a_wait_before_the_pause_ends_tells_nothing();
+    test_another_thread_does_not_wait();
     test_outside_a_checkpoint_nothing_is_put_off();
     test_other_events_and_what_looks_alike_are_said_at_once();
     test_another_event_takes_what_was_put_off_with_it();
