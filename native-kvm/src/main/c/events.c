@@ -12,6 +12,8 @@
 /* A STOP and a RESUME with their times and an empty answer have 180 bytes. */
 #define BYTES_PUT_OFF 256u
 
+/* Whether this thread waits where events_thread_waits hears of it; another could never tell what was put off. */
+static _Thread_local bool is_seen_waiting;
 static _Thread_local bool pause_ended_here;
 
 /* Guards what follows, and that nothing is said in between. */
@@ -96,10 +98,11 @@ ssize_t events_sendmsg(int fd, const struct msghdr *message, int flags) {
 }
 
 void events_pause_ended(void) {
-    pause_ended_here = true;
+    pause_ended_here = is_seen_waiting;
 }
 
 void events_thread_waits(void) {
+    is_seen_waiting = true;
     if (!pause_ended_here) {
         return;
     }

@@ -13,7 +13,7 @@
 /* As sendmsg, to the engine's monitor and on any of QEMU's threads; what is put off counts as sent. Negative errno. */
 ssize_t events_sendmsg(int fd, const struct msghdr *message, int flags);
 
-/* The pause has ended, on this thread: what it says from here on is put off. */
+/* The pause has ended, on this thread: if it has waited before, what it says from here on is put off. */
 void events_pause_ended(void);
 
 /* This thread is about to wait: if a pause has ended on it, all is said, the news too. */

@@ -98,6 +98,15 @@ static void pause_all(void) {
     events_pause_ended();
 }
 
+static void test_a_thread_that_was_not_seen_waiting_does_not_put_off(void) {
+    open_both();
+    pause_all();
+    check_said(RESUME);
+    check_heard(STOP RESUME);
+    CHECK(told == 1);
+    close_both();
+}
+
 static void test_pause_is_told_in_one_write_when_the_thread_waits(void) {
     open_both();
     pause_all();
@@ -285,6 +294,8 @@ static void test_closed_socket_has_nothing_put_off(void) {
 }
 
 int main(void) {
+    test_a_thread_that_was_not_seen_waiting_does_not_put_off();
+    events_thread_waits();
     test_pause_is_told_in_one_write_when_the_thread_waits();
     test_a_wait_before_the_pause_ends_tells_nothing();
     test_another_thread_does_not_wait();
