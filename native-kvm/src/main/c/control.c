@@ -28,7 +28,7 @@ static int fd = -1;
 static int wake = -1;
 /* Tells a thread that waits for a line that another thread has read that it is drawn. */
 static int line_drawn = -1;
-/* Guards inbox, slots (staging.mine) and read_here. Taken before ram.lock where both are held. */
+/* Guards inbox, slots (staging.mine) and read_here. Taken before ram.lock and news_lock where both are held. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t reads_elsewhere_ended = PTHREAD_COND_INITIALIZER;
 static struct inbox inbox;
@@ -348,7 +348,7 @@ bool control_wait(uint64_t deadline_nanos) {
     uint64_t left = deadline_nanos - now;
     struct timespec timeout = {.tv_sec = (time_t)(left / 1000000000u), .tv_nsec = (long)(left % 1000000000u)};
     struct pollfd readable = {.fd = fd, .events = POLLIN};
-    return ppoll(&readable, 1, &timeout, NULL) != 0;
+    return sys_ppoll(&readable, 1, &timeout, NULL) != 0;
 }
 
 void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]) {
@@ -356,9 +356,10 @@ void control_pause_end(bool valid, const uint64_t values[VMFT_VALUES]) {
     memcpy(message.value, values, sizeof message.value);
     pthread_mutex_lock(&lock);
     inbox.phase = valid ? INBOX_DONE : INBOX_IDLE;
+    /* Before the line is open: who waits for it tells the news first. */
+    add_news(&message);
     atomic_store(&line_is_open, valid);
     pthread_mutex_unlock(&lock);
-    add_news(&message);
 }
 
 bool control_line_is_open(void) {

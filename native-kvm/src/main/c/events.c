@@ -14,7 +14,8 @@
 
 /* Whether this thread waits where events_thread_waits hears of it; another could never tell what was put off. */
 static _Thread_local bool is_seen_waiting;
-static _Thread_local bool pause_ended_here;
+/* Of the pause that ended last on this thread. QEMU may wait before it answers. */
+static _Thread_local enum { ALL_SAID, TO_BE_ANSWERED, ANSWERED } pause_here;
 
 /* Guards what follows, and that nothing is said in between. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -31,12 +32,18 @@ static bool is_line(const struct iovec *part, const char *begin, const char *end
         && memcmp(text + length - ends, end, ends) == 0 && memchr(text, '\n', length - 1) == NULL;
 }
 
+static bool is_event(const struct iovec *part, const char *end) {
+    return is_line(part, "{\"timestamp\": {", end);
+}
+
+static bool is_answer(const struct iovec *part) {
+    return is_line(part, "{\"return\": {}", "}\r\n");
+}
+
 /* Nothing else: what QEMU says last before it ends must not wait. */
 static bool is_of_a_pause(const struct iovec *part) {
-    static const char event[] = "{\"timestamp\": {";
-    return pause_ended_here
-        ? is_line(part, event, "\"event\": \"RESUME\"}\r\n") || is_line(part, "{\"return\": {}", "}\r\n")
-        : is_line(part, event, "\"event\": \"STOP\"}\r\n") && control_armed();
+    return pause_here == ALL_SAID ? is_event(part, "\"event\": \"STOP\"}\r\n") && control_armed()
+                                  : is_event(part, "\"event\": \"RESUME\"}\r\n") || is_answer(part);
 }
 
 static bool is_plain(const struct msghdr *message) {
@@ -53,6 +60,9 @@ static bool put_off_too(int fd, const struct msghdr *message) {
     monitor = fd;
     memcpy(put_off + bytes, part->iov_base, part->iov_len);
     bytes += part->iov_len;
+    if (pause_here == TO_BE_ANSWERED && is_answer(part)) {
+        pause_here = ANSWERED;
+    }
     return true;
 }
 
@@ -67,7 +77,8 @@ static ssize_t send_with(struct iovec *parts, size_t count, int flags) {
     size_t of_those = (size_t)sent < bytes ? (size_t)sent : bytes;
     bytes -= of_those;
     memmove(put_off, put_off + of_those, bytes);
-    return bytes > 0 ? -EAGAIN : sent - (ssize_t)of_those;
+    size_t of_others = (size_t)sent - of_those;
+    return bytes > 0 || (of_others == 0 && count > 1) ? -EAGAIN : (ssize_t)of_others;
 }
 
 static ssize_t send_all(int fd, const struct msghdr *message, int flags) {
@@ -88,6 +99,7 @@ ssize_t events_sendmsg(int fd, const struct msghdr *message, int flags) {
     if (is_plain(message) && put_off_too(fd, message)) {
         sent = (ssize_t)message->msg_iov->iov_len;
     } else {
+        pause_here = ALL_SAID;
         if (control_has_news()) {
             control_tell_news();
         }
@@ -98,27 +110,39 @@ ssize_t events_sendmsg(int fd, const struct msghdr *message, int flags) {
 }
 
 void events_pause_ended(void) {
-    pause_ended_here = is_seen_waiting;
+    pause_here = is_seen_waiting ? TO_BE_ANSWERED : ALL_SAID;
 }
 
-void events_thread_waits(void) {
-    is_seen_waiting = true;
-    if (!pause_ended_here) {
-        return;
-    }
-    pause_ended_here = false;
-    if (control_has_news()) {
-        control_tell_news();
-    }
-    events_tell();
-}
-
-void events_tell(void) {
+/* Returns whether nothing is put off any more. */
+static bool tell(void) {
     pthread_mutex_lock(&lock);
     if (bytes > 0) {
         send_with((struct iovec[]){{0}}, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
+    bool all = bytes == 0;
     pthread_mutex_unlock(&lock);
+    return all;
+}
+
+void events_tell_pause(void) {
+    if (pause_here == ALL_SAID) {
+        return;
+    }
+    if (control_has_news()) {
+        control_tell_news();
+    }
+    if (tell() && pause_here == ANSWERED) {
+        pause_here = ALL_SAID;
+    }
+}
+
+void events_thread_waits(void) {
+    is_seen_waiting = true;
+    events_tell_pause();
+}
+
+void events_tell(void) {
+    tell();
 }
 
 void events_closing(int fd) {

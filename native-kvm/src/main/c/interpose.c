@@ -166,7 +166,7 @@ EXPORT int __openat64_2(int dirfd, const char *path, int flags) {
 
 EXPORT int close(int fd) {
     bool pause_ends = process_guarded() && checkpoint_is_state(fd);
-    if (readahead_is_monitor(fd)) {
+    if (process_guarded() && readahead_is_monitor(fd)) {
         events_closing(fd);
     }
     readahead_closing(fd);
@@ -240,15 +240,19 @@ EXPORT unsigned sleep(unsigned seconds) {
 }
 
 EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_millis) {
+    if (!process_guarded()) {
+        return (int)as_libc(sys_poll(fds, count, timeout_millis));
+    }
     events_thread_waits();
-    return (int)as_libc(
-        process_guarded() ? readahead_poll(fds, count, timeout_millis) : sys_poll(fds, count, timeout_millis));
+    return (int)as_libc(readahead_poll(fds, count, timeout_millis));
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
+    if (!process_guarded()) {
+        return (int)as_libc(sys_ppoll(fds, count, timeout, mask));
+    }
     events_thread_waits();
-    return (int)as_libc(
-        process_guarded() ? readahead_ppoll(fds, count, timeout, mask) : sys_ppoll(fds, count, timeout, mask));
+    return (int)as_libc(readahead_ppoll(fds, count, timeout, mask));
 }
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {

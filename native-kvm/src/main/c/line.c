@@ -19,7 +19,7 @@ ssize_t line_sendmsg(int fd, const struct msghdr *message, int flags) {
     if ((open || !line_has_sent()) && !process_is_engines(fd)) {
         atomic_store(&has_sent, true);
         if (open) {
-            events_thread_waits();
+            events_tell_pause();
             control_await_line();
         }
     }

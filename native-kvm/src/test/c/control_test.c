@@ -29,7 +29,10 @@ bool line_has_sent(void) {
     return true;
 }
 
+static sem_t silence;
+
 void events_tell(void) {
+    sem_post(&silence);
 }
 
 static void harvest_live(uint64_t sequence, bool touched) {
@@ -92,6 +95,17 @@ static void *read_all_the_time(void *unused) {
     return unused;
 }
 
+static void await(sem_t *semaphore) {
+    struct timespec limit;
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += 20;
+    CHECK(sem_timedwait(semaphore, &limit) == 0);
+}
+
+static void silence_has_all_said_that_was_put_off(void) {
+    await(&silence);
+}
+
 static void a_line_that_another_thread_sees_drawn_ends_the_wait(void) {
     static const long delays[] = {0, 150000, 300000, 450000};
     pthread_t waits, reads;
@@ -112,10 +126,7 @@ static void a_line_that_another_thread_sees_drawn_ends_the_wait(void) {
         sem_post(&begin);
         nanosleep(&(struct timespec){.tv_nsec = delays[epoch % 4]}, NULL);
         tell(epoch % 5 == 0 ? VMFT_VOID : VMFT_SEALED, epoch);
-        struct timespec limit;
-        clock_gettime(CLOCK_REALTIME, &limit);
-        limit.tv_sec += 20;
-        CHECK(sem_timedwait(&ended, &limit) == 0);
+        await(&ended);
         CHECK(!control_line_is_open());
     }
     atomic_store(&over, true);
@@ -127,7 +138,9 @@ static void a_line_that_another_thread_sees_drawn_ends_the_wait(void) {
 int main(void) {
     sem_init(&begin, 0, 0);
     sem_init(&ended, 0, 0);
+    sem_init(&silence, 0, 0);
     connect_to_engine();
+    silence_has_all_said_that_was_put_off();
     a_line_that_another_thread_sees_drawn_ends_the_wait();
     return 0;
 }
