@@ -52,8 +52,8 @@ void control_read_here(bool here);
 bool control_voided(void);
 
 /*
- * The chunks of a pause and its end are news: told when QEMU next speaks to the engine, the events of the pause left aside (events.h), so that until the
- * guest runs the engine's threads take no processor from it; when the pause itself waits for the engine; when there are many.
+ * The chunks of a pause and its end are news: told when QEMU's main thread next waits, or QEMU says something to the engine that is not put off until then (events.h), so
+ * that until the guest runs the engine's threads take no processor from it; when the pause itself waits for the engine; when there are many. Where there are none, none are told.
  */
 bool control_has_news(void);
 void control_tell_news(void);

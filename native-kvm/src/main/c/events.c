@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* A STOP and a RESUME with their times and an empty answer have 180 bytes. */
@@ -100,9 +99,7 @@ ssize_t events_sendmsg(int fd, const struct msghdr *message, int flags) {
         sent = (ssize_t)message->msg_iov->iov_len;
     } else {
         pause_here = ALL_SAID;
-        if (control_has_news()) {
-            control_tell_news();
-        }
+        control_tell_news();
         sent = send_all(fd, message, flags);
     }
     pthread_mutex_unlock(&lock);
@@ -113,8 +110,7 @@ void events_pause_ended(void) {
     pause_here = is_seen_waiting ? TO_BE_ANSWERED : ALL_SAID;
 }
 
-/* Returns whether nothing is put off any more. */
-static bool tell(void) {
+bool events_tell(void) {
     pthread_mutex_lock(&lock);
     if (bytes > 0) {
         send_with((struct iovec[]){{0}}, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -128,10 +124,8 @@ void events_tell_pause(void) {
     if (pause_here == ALL_SAID) {
         return;
     }
-    if (control_has_news()) {
-        control_tell_news();
-    }
-    if (tell() && pause_here == ANSWERED) {
+    control_tell_news();
+    if (events_tell() && pause_here == ANSWERED) {
         pause_here = ALL_SAID;
     }
 }
@@ -139,10 +133,6 @@ void events_tell_pause(void) {
 void events_thread_waits(void) {
     is_seen_waiting = true;
     events_tell_pause();
-}
-
-void events_tell(void) {
-    tell();
 }
 
 void events_closing(int fd) {

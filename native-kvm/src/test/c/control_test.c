@@ -31,8 +31,9 @@ bool line_has_sent(void) {
 
 static sem_t silence;
 
-void events_tell(void) {
+bool events_tell(void) {
     sem_post(&silence);
+    return true;
 }
 
 static void harvest_live(uint64_t sequence, bool touched) {
