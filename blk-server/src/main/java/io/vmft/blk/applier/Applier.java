@@ -151,6 +151,10 @@ public final class Applier implements AutoCloseable {
     private void run() {
         for (Map<Volume, Wish> asked = awaitWork(); asked != null; asked = awaitWork()) {
             for (Volume volume : volumes) {
+                if (volume.mode() == WriteMode.JOURNALED) {
+                    // When it drains again, it begins anew.
+                    drainRounds.remove(volume);
+                }
                 Wish wish = asked.getOrDefault(volume, Wish.NOTHING);
                 // Looked at even if a fold was asked for: what it had gathered is not what it gathers from now on.
                 boolean isFoldDue = isFoldDue(volume) || wish == Wish.FOLD;
@@ -172,7 +176,6 @@ public final class Applier implements AutoCloseable {
         if (volume.mode() != WriteMode.JOURNALED) {
             return false;
         }
-        drainRounds.remove(volume);
         if (troubles.containsKey(volume)) {
             return true;
         }
