@@ -89,11 +89,11 @@ class RamEqualityIT {
     }
 
     @Test
-    void everyFifthEpochIsVerifiedAndWhatIsLostOnTheWayEndsTheBackup() throws Exception {
+    void everyFifthEpochIsVerifiedAndWhatIsSpoiltOnTheWayEndsTheBackup() throws Exception {
         TestCluster.assumeItCanRun("tcg");
         String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory);
-                PageDroppingProxy proxy = new PageDroppingProxy(address)) {
+                PageSpoilingProxy proxy = new PageSpoilingProxy(address)) {
             String more = protection(proxy.address(), address).replace("{", "{verify_epochs: 5, compression: never, ");
             Path file = cluster.file("verify", "tcg", more);
             Engine primary = cluster.run(file, "a");
@@ -103,10 +103,10 @@ class RamEqualityIT {
             await().until(() -> status(standby).path("verified_epochs").asLong() >= 10);
             assertThat(status(primary).path("generation").asLong()).isEqualTo(generation);
 
-            proxy.dropPagesFromNowOn();
-            await().until(() ->
-                    proxy.dropped() > 0 && status(primary).path("generation").asLong() > generation);
-            proxy.dropNoMore();
+            proxy.spoilPagesFromNowOn();
+            await().until(() -> proxy.flippedBits() > 0
+                    && status(primary).path("generation").asLong() > generation);
+            proxy.spoilNoMore();
             // A new first sync, and it is a backup again.
             awaitProtected(primary);
             long verified = status(standby).path("verified_epochs").asLong();
@@ -129,26 +129,26 @@ class RamEqualityIT {
         }
     }
 
-    /** The test of the test: what stands between the engines loses one page, as a broken checkpoint would. */
+    /** The test of the test: what stands between the engines changes one page, as a broken checkpoint would. */
     @ParameterizedTest
     @ValueSource(strings = {"kvm", "tcg"})
-    void aPageLostOnTheWayIsFound(String accelerator) throws Exception {
+    void aPageSpoiltOnTheWayIsFound(String accelerator) throws Exception {
         TestCluster.assumeItCanRun(accelerator);
         String address = TestCluster.ownAddress();
         try (TestCluster cluster = new TestCluster(directory);
-                PageDroppingProxy proxy = new PageDroppingProxy(address)) {
+                PageSpoilingProxy proxy = new PageSpoilingProxy(address)) {
             // The proxy knows whole pages only.
             Path file = cluster.file(
-                    "drop", accelerator, protection(proxy.address(), address).replace("{", "{compression: never, "));
+                    "spoil", accelerator, protection(proxy.address(), address).replace("{", "{compression: never, "));
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
             pauseAndAwaitFold(primary, standby);
-            proxy.dropPagesFromNowOn();
+            proxy.spoilPagesFromNowOn();
             ask(primary, "resume");
-            await().until(() -> proxy.dropped() > 0);
+            await().until(() -> proxy.flippedBits() > 0);
             pauseAndAwaitFold(primary, standby);
-            assertThat(Files.mismatch(cluster.ram("a", "drop"), cluster.ram("b", "drop")))
+            assertThat(Files.mismatch(cluster.ram("a", "spoil"), cluster.ram("b", "spoil")))
                     .isNotNegative();
         }
     }

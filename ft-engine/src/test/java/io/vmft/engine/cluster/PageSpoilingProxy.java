@@ -18,21 +18,30 @@ import io.vmft.proto.checkpoint.FrameEncoder;
 import io.vmft.proto.checkpoint.FrameType;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.util.HashSet;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
 
 /**
- * Stands between primary and standby. Once told, it replaces the last page that is not zero of every checkpoint frame by a second copy of
- * the first of them: well-formed, rightly checksummed, and wrong.
+ * Stands between primary and standby. Once told, it flips a bit of each frame's last page of those that the test guest writes, and of that
+ * page in every frame after it: well-formed, rightly checksummed, and wrong. The firmware's pages, below those, may become zero again, and
+ * right.
  */
-final class PageDroppingProxy implements AutoCloseable {
+final class PageSpoilingProxy implements AutoCloseable {
+    private static final int FIRST_PAGE = 4096;
+
     private final MultiThreadIoEventLoopGroup group = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
     private final Channel server;
     private final InetSocketAddress standby;
-    private final AtomicInteger dropped = new AtomicInteger();
-    private volatile boolean dropping;
+    /** Of all connections: they share an event loop. */
+    private final Set<Long> spoilt = new HashSet<>();
 
-    PageDroppingProxy(String standby) {
+    private final AtomicInteger flippedBits = new AtomicInteger();
+    private volatile boolean spoiling;
+
+    PageSpoilingProxy(String standby) {
         this.standby = TestCluster.parsed(standby);
         this.server = new ServerBootstrap()
                 .group(group)
@@ -53,16 +62,16 @@ final class PageDroppingProxy implements AutoCloseable {
         return TestCluster.addressOf(server);
     }
 
-    void dropPagesFromNowOn() {
-        dropping = true;
+    void spoilPagesFromNowOn() {
+        spoiling = true;
     }
 
-    void dropNoMore() {
-        dropping = false;
+    void spoilNoMore() {
+        spoiling = false;
     }
 
-    int dropped() {
-        return dropped.get();
+    int flippedBits() {
+        return flippedBits.get();
     }
 
     private void connect(Channel primary) {
@@ -93,8 +102,8 @@ final class PageDroppingProxy implements AutoCloseable {
             @Override
             public void channelRead(ChannelHandlerContext ctx, Object message) {
                 Frame frame = (Frame) message;
-                if (dropping && frame.type() == FrameType.PAGES) {
-                    dropLastPage(frame.payload());
+                if (spoiling && frame.type() == FrameType.PAGES) {
+                    spoil(frame.payload());
                 }
                 to.writeAndFlush(frame);
             }
@@ -106,24 +115,23 @@ final class PageDroppingProxy implements AutoCloseable {
         });
     }
 
-    private void dropLastPage(ByteBuf payload) {
+    private void spoil(ByteBuf payload) {
         int count = payload.getInt(0);
-        int stored = payload.getInt(4);
-        if (stored < 2) {
-            return;
+        // Only these have content; zero pages have none.
+        long[] pages = IntStream.range(0, count)
+                .mapToLong(i -> payload.getLongLE(Frame.PAGES_PREFIX_BYTES + 8 * i))
+                .filter(page -> page >= 0)
+                .toArray();
+        if (pages.length > 0 && pages[pages.length - 1] >= FIRST_PAGE) {
+            spoilt.add(pages[pages.length - 1]);
         }
-        int first = -1;
-        int last = -1;
-        for (int at = Frame.PAGES_PREFIX_BYTES; at < Frame.PAGES_PREFIX_BYTES + 8 * count; at += 8) {
-            if (payload.getLongLE(at) >= 0) {
-                first = first < 0 ? at : first;
-                last = at;
+        for (int i = 0; i < pages.length; i++) {
+            if (spoilt.contains(pages[i])) {
+                int at = Frame.PAGES_PREFIX_BYTES + 8 * count + i * Frame.PAGE_BYTES;
+                payload.setByte(at, payload.getByte(at) ^ 1);
+                flippedBits.incrementAndGet();
             }
         }
-        int pages = Frame.PAGES_PREFIX_BYTES + 8 * count;
-        payload.setLongLE(last, payload.getLongLE(first));
-        payload.setBytes(pages + (stored - 1) * Frame.PAGE_BYTES, payload, pages, Frame.PAGE_BYTES);
-        dropped.incrementAndGet();
     }
 
     @Override
