@@ -1,11 +1,11 @@
 package io.vmft.engine.cluster;
 
 import static io.vmft.engine.cluster.TestCluster.ask;
+import static io.vmft.engine.cluster.TestCluster.await;
 import static io.vmft.engine.cluster.TestCluster.awaitEpochs;
 import static io.vmft.engine.cluster.TestCluster.awaitProtected;
 import static io.vmft.engine.cluster.TestCluster.status;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.vmft.engine.Engine;

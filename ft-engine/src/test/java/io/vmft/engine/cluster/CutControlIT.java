@@ -1,7 +1,7 @@
 package io.vmft.engine.cluster;
 
+import static io.vmft.engine.cluster.TestCluster.await;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.awaitility.Awaitility.await;
 
 import io.vmft.engine.blk.BlkControl;
 import io.vmft.proto.blk.v1.ArbiterReply;

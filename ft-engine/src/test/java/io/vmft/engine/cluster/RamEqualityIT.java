@@ -1,11 +1,11 @@
 package io.vmft.engine.cluster;
 
 import static io.vmft.engine.cluster.TestCluster.ask;
+import static io.vmft.engine.cluster.TestCluster.await;
 import static io.vmft.engine.cluster.TestCluster.awaitEpochs;
 import static io.vmft.engine.cluster.TestCluster.awaitProtected;
 import static io.vmft.engine.cluster.TestCluster.status;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.vmft.engine.Engine;
@@ -79,9 +79,8 @@ class RamEqualityIT {
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
             slow.limit(SLOW_BYTES_PER_SECOND);
-            await().atMost(TestCluster.PATIENCE)
-                    .until(() ->
-                            status(primary).path("copying").path("compressing").asBoolean());
+            await().until(() ->
+                    status(primary).path("copying").path("compressing").asBoolean());
             // The guest changes all of its pages while one epoch is on its way: two seconds each.
             awaitEpochs(primary, 8);
             compare(cluster, primary, standby);

@@ -1,12 +1,12 @@
 package io.vmft.engine.cluster;
 
 import static io.vmft.engine.cluster.TestCluster.ask;
+import static io.vmft.engine.cluster.TestCluster.await;
 import static io.vmft.engine.cluster.TestCluster.awaitEpochs;
 import static io.vmft.engine.cluster.TestCluster.awaitProtected;
 import static io.vmft.engine.cluster.TestCluster.killQemu;
 import static io.vmft.engine.cluster.TestCluster.status;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.vmft.engine.Engine;
@@ -124,8 +124,7 @@ class ScreenIT {
 
     private static void takeOver(Engine primary, Engine standby) {
         killQemu(primary);
-        await().atMost(TestCluster.PATIENCE)
-                .until(() -> status(standby).path("role").asText().equals("primary"));
+        await().until(() -> status(standby).path("role").asText().equals("primary"));
     }
 
     /** In what is used of the files. */

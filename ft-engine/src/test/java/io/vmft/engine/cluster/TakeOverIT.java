@@ -1,13 +1,13 @@
 package io.vmft.engine.cluster;
 
 import static io.vmft.engine.cluster.TestCluster.ask;
+import static io.vmft.engine.cluster.TestCluster.await;
 import static io.vmft.engine.cluster.TestCluster.awaitEpochs;
 import static io.vmft.engine.cluster.TestCluster.awaitProtected;
 import static io.vmft.engine.cluster.TestCluster.killQemu;
 import static io.vmft.engine.cluster.TestCluster.status;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.awaitility.Awaitility.await;
 
 import io.vmft.engine.Engine;
 import io.vmft.engine.EngineException;
@@ -50,10 +50,9 @@ class TakeOverIT {
             awaitEpochs(primary, 20);
             killQemu(primary);
 
-            await().atMost(TestCluster.PATIENCE)
-                    .until(() -> status(standby).path("role").asText().equals("primary"));
+            await().until(() -> status(standby).path("role").asText().equals("primary"));
             assertThat(status(standby).path("mode").asText()).isEqualTo("solo");
-            assertThat(primary.ended().get(10, TimeUnit.SECONDS))
+            assertThat(primary.ended().get(TestCluster.PATIENCE.toSeconds(), TimeUnit.SECONDS))
                     .isInstanceOf(EngineException.class)
                     .hasMessageContaining("signal 9");
             byte[] before = Files.readAllBytes(cluster.ram("b", "vm1"));
@@ -82,12 +81,12 @@ class TakeOverIT {
             awaitEpochs(primary, 20);
             if (dies) {
                 killQemu(primary);
-                await().atMost(TestCluster.PATIENCE)
-                        .until(() -> status(standby).path("mode").asText().equals("solo"));
+                await().until(() -> status(standby).path("mode").asText().equals("solo"));
                 assertThat(status(standby).path("role").asText()).isEqualTo("primary");
             } else {
                 ask(primary, "stop");
-                assertThat(primary.ended().get(10, TimeUnit.SECONDS)).isNull();
+                assertThat(primary.ended().get(TestCluster.PATIENCE.toSeconds(), TimeUnit.SECONDS))
+                        .isNull();
                 await().until(() -> status(standby).path("state").asText().equals("waiting"));
                 assertThat(status(standby).path("role").asText()).isEqualTo("standby");
             }
@@ -106,9 +105,8 @@ class TakeOverIT {
             awaitProtected(primary);
             awaitEpochs(primary, 20);
             long stopped = stopQemu(primary);
-            await().atMost(TestCluster.PATIENCE)
-                    .until(() -> status(standby).path("role").asText().equals("primary"));
-            assertThat(primary.ended().get(10, TimeUnit.SECONDS))
+            await().until(() -> status(standby).path("role").asText().equals("primary"));
+            assertThat(primary.ended().get(TestCluster.PATIENCE.toSeconds(), TimeUnit.SECONDS))
                     .isInstanceOf(EngineException.class)
                     .hasMessageMatching("vm1: left to the backup: QEMU has not answered for \\d+ s; .*signal 9.*");
             assertThat(ProcessHandle.of(stopped)).isEmpty();
@@ -136,8 +134,7 @@ class TakeOverIT {
             assertThat(status(primary).path("mode").asText()).isEqualTo("protected");
             assertThat(status(standby).path("state").asText()).isEqualTo("holding");
             storage.lift();
-            await().atMost(TestCluster.PATIENCE)
-                    .until(() -> status(standby).path("role").asText().equals("primary"));
+            await().until(() -> status(standby).path("role").asText().equals("primary"));
             // Before the proxy goes: an engine ends only when the block server has heard of it.
             standby.stop("the test ends").join();
         }
@@ -150,7 +147,8 @@ class TakeOverIT {
             Engine primary = cluster.run(cluster.file("vm1", "tcg", ""), "a");
             long stopped = stopQemu(primary);
             ask(primary, "stop");
-            assertThat(primary.ended().get(10, TimeUnit.SECONDS)).isNull();
+            assertThat(primary.ended().get(TestCluster.PATIENCE.toSeconds(), TimeUnit.SECONDS))
+                    .isNull();
             assertThat(ProcessHandle.of(stopped)).isEmpty();
         }
     }
@@ -179,9 +177,7 @@ class TakeOverIT {
             Engine primary = cluster.run(file, "a");
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
-            await("the guest behind its firmware")
-                    .atMost(TestCluster.PATIENCE)
-                    .until(() -> timeStampCounter(cluster.ram("a", "vm1")) != 0);
+            await("the guest behind its firmware").until(() -> timeStampCounter(cluster.ram("a", "vm1")) != 0);
             Moment first = moment(cluster.ram("a", "vm1"));
             TimeUnit.SECONDS.sleep(1);
             Moment second = moment(cluster.ram("a", "vm1"));
@@ -190,7 +186,7 @@ class TakeOverIT {
             long stopped = timeStampCounter(cluster.ram("a", "vm1"));
             TimeUnit.SECONDS.sleep(2);
             killQemu(primary);
-            await().atMost(TestCluster.PATIENCE).until(() -> timeStampCounter(cluster.ram("b", "vm1")) != stopped);
+            await().until(() -> timeStampCounter(cluster.ram("b", "vm1")) != stopped);
             Moment after = moment(cluster.ram("b", "vm1"));
             double stoppedNanos = second.nanos + (stopped - second.counter) / ticksPerNano;
             assertThat((after.counter - stopped) / (ticksPerNano * (after.nanos - stoppedNanos)))
@@ -237,8 +233,7 @@ class TakeOverIT {
             awaitProtected(primary);
             long generation = status(primary).path("generation").asLong();
             standby.stop("the test takes the backup away").get(20, TimeUnit.SECONDS);
-            await().atMost(TestCluster.PATIENCE)
-                    .until(() -> status(primary).path("mode").asText().equals("solo"));
+            await().until(() -> status(primary).path("mode").asText().equals("solo"));
             assertThat(status(primary).path("generation").asLong()).isGreaterThan(generation);
             standby.close();
             cluster.standby(file, "c");
@@ -262,14 +257,11 @@ class TakeOverIT {
             awaitEpochs(primary, 5);
             storage.cut();
             link.cut();
-            await().atMost(TestCluster.PATIENCE)
-                    .until(() -> status(standby).path("state").asText().equals(TAKING_OVER));
+            await().until(() -> status(standby).path("state").asText().equals(TAKING_OVER));
             killQemu(standby);
-            await().atMost(TestCluster.PATIENCE)
-                    .until(() -> !status(standby).path("state").asText().equals(TAKING_OVER));
+            await().until(() -> !status(standby).path("state").asText().equals(TAKING_OVER));
             storage.lift();
-            await().atMost(TestCluster.PATIENCE)
-                    .until(() -> status(primary).path("mode").asText().equals("solo"));
+            await().until(() -> status(primary).path("mode").asText().equals("solo"));
             assertThat(status(standby).path("role").asText()).isEqualTo("standby");
             link.lift();
             awaitProtected(primary);
@@ -289,7 +281,8 @@ class TakeOverIT {
             Engine standby = cluster.standby(file, "b");
             awaitProtected(primary);
             ask(primary, "stop");
-            assertThat(primary.ended().get(10, TimeUnit.SECONDS)).isNull();
+            assertThat(primary.ended().get(TestCluster.PATIENCE.toSeconds(), TimeUnit.SECONDS))
+                    .isNull();
             await().until(() -> status(standby).path("state").asText().equals("waiting"));
             assertThat(status(standby).path("role").asText()).isEqualTo("standby");
         }
@@ -310,7 +303,7 @@ class TakeOverIT {
             }
             long pid = status(primary).path("qemu_pid").asLong();
             cluster.forceClosed("vm1");
-            assertThat(primary.ended().get(10, TimeUnit.SECONDS))
+            assertThat(primary.ended().get(TestCluster.PATIENCE.toSeconds(), TimeUnit.SECONDS))
                     .isInstanceOf(EngineException.class)
                     .hasMessageContaining("fenced")
                     .hasMessageContaining("closed by force: a test");
@@ -349,8 +342,7 @@ class TakeOverIT {
             Engine standby = cluster.standby(stuck, "b");
             Engine primary = cluster.run(cluster.file("vm1", "tcg", protection(address)), "a");
             long running = status(primary).path("qemu_pid").asLong();
-            await().atMost(TestCluster.PATIENCE)
-                    .until(() -> status(standby).path("state").asText().equals("starting"));
+            await().until(() -> status(standby).path("state").asText().equals("starting"));
             await().until(() -> children(running).count() == 1);
             ProcessHandle starting = children(running).findFirst().orElseThrow();
             standby.stop("the test ends it").get(20, TimeUnit.SECONDS);

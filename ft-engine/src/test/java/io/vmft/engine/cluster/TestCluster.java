@@ -1,6 +1,5 @@
 package io.vmft.engine.cluster;
 
-import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -27,6 +26,8 @@ import java.util.List;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.awaitility.Awaitility;
+import org.awaitility.core.ConditionFactory;
 
 /**
  * A real block server, real engines and real QEMUs on this machine, each engine with a run directory of its own. The guest is the one
@@ -201,14 +202,22 @@ final class TestCluster implements AutoCloseable {
         ProcessHandle.of(status(engine).path("qemu_pid").asLong()).orElseThrow().destroyForcibly();
     }
 
+    /** For what a whole VM and its engines do, on a machine that is busy with other things, too. */
+    static ConditionFactory await() {
+        return Awaitility.await().atMost(PATIENCE);
+    }
+
+    static ConditionFactory await(String what) {
+        return Awaitility.await(what).atMost(PATIENCE);
+    }
+
     static void awaitProtected(Engine primary) {
-        await().atMost(PATIENCE)
-                .until(() -> status(primary).path("mode").asText().equals("protected"));
+        await().until(() -> status(primary).path("mode").asText().equals("protected"));
     }
 
     static void awaitEpochs(Engine primary, long more) {
         long target = status(primary).path("epochs").asLong() + more;
-        await().atMost(PATIENCE).until(() -> status(primary).path("epochs").asLong() >= target);
+        await().until(() -> status(primary).path("epochs").asLong() >= target);
     }
 
     /**
