@@ -187,7 +187,10 @@ class StorageFaultsTest {
             }
         });
         long hardLimit = LIMIT + LIMIT / 4;
-        Awaitility.await().until(() -> server.journalBudget().usedBytes() > hardLimit - 8192);
+        // Some 250 writes, each of which waits out the writer's patience.
+        Awaitility.await()
+                .atMost(Duration.ofMinutes(1))
+                .until(() -> server.journalBudget().usedBytes() > hardLimit - 8192);
         Awaitility.await().until(() -> server.journalBudget().waiting() == 1);
         assertThat(server.journalBudget().usedBytes()).isLessThanOrEqualTo(hardLimit);
         new Running(() -> assertThat(journaledAtOnce(primary)).isFalse()).await();
