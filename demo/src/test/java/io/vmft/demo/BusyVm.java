@@ -93,6 +93,8 @@ final class BusyVm implements AutoCloseable {
             Files.writeString(
                     vmFile,
                     Files.readString(vmFile).replace(" vmft.ip=", " " + kernelWords + " vmft.ip=")
+                            // No engine is given up for one that had no processor for a second, as on a busy machine.
+                            + "  failure_timeout: 20s\n"
                             + protection.stream()
                                     .map(line -> "  " + line + "\n")
                                     .collect(Collectors.joining()));
