@@ -30,6 +30,7 @@ import java.util.stream.IntStream;
  * right.
  */
 final class PageSpoilingProxy implements AutoCloseable {
+    /** Where the pages begin that the test guest writes, unless its command line says otherwise (guest.c). */
     private static final int FIRST_PAGE = 4096;
 
     private final MultiThreadIoEventLoopGroup group = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
